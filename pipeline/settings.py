@@ -1,0 +1,66 @@
+"""Settings of every Tidemark process, read from the environment once at start.
+
+One class for all processes: the supervisor, the API, Dagster and each command see the same names and defaults.
+`docs/guides/settings.md` documents each field; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What an operator can set; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_", env_ignore_empty=True, extra="ignore")
+
+    home: Path = Field(REPOSITORY / "data", description="Folder for everything written on this machine.")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="Postgres to use (version 14 or newer). Unset: an embedded one under TIDEMARK_HOME.",
+    )
+    dashboard_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DASHBOARD_TOKEN", "dashboard_token"),
+        description="Secret for the protected metrics endpoints. `up` and `demo` make one when it is unset.",
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        3000, validation_alias=AliasChoices("PORT", "port"), description="Port of the API and dashboard."
+    )
+    dagster_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        3001,
+        validation_alias=AliasChoices("DAGSTER_PORT", "dagster_port"),
+        description="Port of the Dagster UI, on 127.0.0.1 only: it has no sign-in.",
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="API processes started by `up` and `serve`.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    duckdb_memory: str = Field("512MB", description="Memory limit of each DuckDB connection; beyond it, DuckDB spills.")
+    duckdb_threads: Annotated[int, Field(ge=1, le=256)] = Field(2, description="Threads of each DuckDB connection.")
+
+    @property
+    def lake(self) -> Path:
+        """Root folder of the lake; `events` below it is the Delta table."""
+        return self.home / "lake"
+
+    @property
+    def staging(self) -> Path:
+        """Where rollups wait between computation and publication."""
+        return self.home / "rollups"
+
+    @property
+    def spill(self) -> Path:
+        """Where DuckDB spills what exceeds its memory limit."""
+        return self.home / "spill"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME: run history, schedules and logs of Dagster."""
+        return self.home / "dagster"

@@ -1,0 +1,92 @@
+-- Stores the staged events that are new, stamped with their user's assignments in RUNNING experiments as they are now.
+-- Grain of the result: one row per tenant and UTC day of receipt, with the number stored. Key: (tenant_id, event_id).
+-- Parameters: none. Rows are inserted in key order, so that two writers of the same events cannot deadlock.
+WITH stamps AS (
+    SELECT
+        users.tenant_id,
+        users.anonymous_user_id,
+        max(assignments.assignment_version) AS assignment_version,
+        jsonb_agg(
+            jsonb_build_object(
+                'experiment_id', assignments.experiment_id,
+                'variant_id', assignments.variant_id,
+                'variant_name', coalesce(experiment_variants.variant_name, assignments.variant_id)
+            )
+            ORDER BY assignments.experiment_id
+        ) AS assignments,
+        jsonb_object_agg(assignments.experiment_id, assignments.variant_id) AS experiment_map
+    FROM (
+        SELECT DISTINCT tenant_id, anonymous_user_id
+        FROM incoming_events
+        WHERE assignments IS NULL
+    ) AS users
+    INNER JOIN assignments
+        ON assignments.tenant_id = users.tenant_id
+        AND assignments.anonymous_user_id = users.anonymous_user_id
+    INNER JOIN experiments
+        ON experiments.tenant_id = assignments.tenant_id
+        AND experiments.experiment_id = assignments.experiment_id
+        AND experiments.status = 'RUNNING'
+    LEFT JOIN experiment_variants
+        ON experiment_variants.tenant_id = assignments.tenant_id
+        AND experiment_variants.experiment_id = assignments.experiment_id
+        AND experiment_variants.variant_id = assignments.variant_id
+    GROUP BY users.tenant_id, users.anonymous_user_id
+),
+
+stored AS (
+    INSERT INTO event_logs (
+        event_id,
+        tenant_id,
+        anonymous_user_id,
+        session_id,
+        install_id,
+        platform,
+        app_version,
+        event_name,
+        occurred_at,
+        received_at,
+        sent_at,
+        properties,
+        context,
+        assignment_version,
+        assignments,
+        experiment_map,
+        schema_version
+    )
+    SELECT DISTINCT ON (incoming.tenant_id, incoming.event_id)
+        incoming.event_id,
+        incoming.tenant_id,
+        incoming.anonymous_user_id,
+        incoming.session_id,
+        incoming.install_id,
+        incoming.platform,
+        incoming.app_version,
+        incoming.event_name,
+        incoming.occurred_at,
+        incoming.received_at,
+        incoming.sent_at,
+        incoming.properties,
+        incoming.context,
+        CASE WHEN incoming.assignments IS NULL THEN stamps.assignment_version ELSE incoming.assignment_version END,
+        coalesce(incoming.assignments, stamps.assignments, '[]'),
+        CASE
+            WHEN incoming.assignments IS NULL THEN coalesce(stamps.experiment_map, '{}')
+            ELSE coalesce(incoming.experiment_map, '{}')
+        END,
+        incoming.schema_version
+    FROM incoming_events AS incoming
+    LEFT JOIN stamps
+        ON stamps.tenant_id = incoming.tenant_id
+        AND stamps.anonymous_user_id = incoming.anonymous_user_id
+    ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
+    ON CONFLICT (tenant_id, event_id) DO NOTHING
+    RETURNING tenant_id, received_at
+)
+
+SELECT
+    tenant_id,
+    (received_at AT TIME ZONE 'UTC')::date AS day,
+    count(*) AS stored
+FROM stored
+GROUP BY 1, 2
