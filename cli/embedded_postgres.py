@@ -1,36 +1,56 @@
 """The embedded Postgres: made, started and stopped with the binaries' own tools.
 
 Listens on 127.0.0.1 alone, with a random password kept beside the data (mode 600). As root, the server runs as an
-unprivileged user, because Postgres refuses to run as root.
+unprivileged account, because Postgres refuses to run as root. Who else uses the server is the business of
+`cli.postgres_lease`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pwd
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from cli.postgres_binaries import find_binaries
+import psutil
+import psycopg
 
-SERVICE_USERS = ("postgres", "nobody")
+from cli.file_lock import FileLock
+from cli.postgres_binaries import PostgresBinaries, find_binaries, runnable_by
+from cli.postgres_folder import SYSTEM_STATE, prepared_folder
+from cli.service_account import ServiceAccount, service_account
+
 SERVER_OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
+    "max_prepared_transactions": "0",  # a forgotten one would hold back the export's watermark for ever
+    "fsync": "on",
+    "synchronous_commit": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "logging_collector": "off",
 }
+START_SECONDS = 120  # crash recovery of a full max_wal_size on a slow disk
+RETRY_SECONDS = 0.25
+LOG_LIMIT_BYTES = 10_000_000
+# After kill -9 the old children of the server need a moment to notice; a port may be taken between probe and start.
+PASSING_PROBLEMS = (
+    "already exists",
+    "pre-existing shared memory block",
+    "Address already in use",
+    "could not create any TCP/IP sockets",
+)
 
 
 class PostgresError(Exception):
@@ -39,102 +59,204 @@ class PostgresError(Exception):
 
 @dataclass(frozen=True)
 class EmbeddedPostgres:
-    """The server whose files live in `folder` (data, password, log)."""
+    """The server whose files live in `home` (data, password, port, log) or in the folder that it links to."""
 
-    folder: Path
+    home: Path
     options: Mapping[str, str] | None = None
+    binaries: Path | None = None
+    system_state: Path = SYSTEM_STATE
+
+    @cached_property
+    def account(self) -> ServiceAccount:
+        """The account that the server runs as."""
+        return service_account(self.home / "data")
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of all files of the server, made when it is missing."""
+        return prepared_folder(self.home, self.account, self.system_state)
 
     @property
     def data(self) -> Path:
         """The data directory of the cluster."""
         return self.folder / "data"
 
+    @property
+    def exists(self) -> bool:
+        """Whether a cluster was ever made here."""
+        return (self.home / "data" / "PG_VERSION").exists()
+
+    @property
+    def major(self) -> int:
+        """The Postgres version that made the cluster."""
+        return int((self.data / "PG_VERSION").read_text())
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the running server, or None."""
+        return self._recorded_pid(must_run=True) if self.exists else None
+
     def start(self) -> str:
-        """Start the server if it is not running, making the cluster first if needed; return its URL."""
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise()
-        if self._pid() is None:
-            self._launch()
-        return self.url()
+        """Start the server if it is not running, making the cluster first if needed; return its URL.
+
+        Safe in several processes at once. Raises PostgresError, NoBinariesError, AccountError or FolderError.
+        """
+        with FileLock(self.folder / "start.lock"):
+            if not self.exists:
+                self._initialise()
+            if self.pid is None:
+                self._launch()
+            return self.url()
 
     def stop(self) -> None:
         """Stop the server if it runs; open connections are closed, committed data stays."""
-        if self._pid() is not None:
-            self._run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", "60")
+        if self.pid is None:
+            return
+        with FileLock(self.folder / "start.lock"):
+            if self.pid is not None:
+                self._run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", "60")
 
     def url(self) -> str:
         """Return the URL of the running server. Raises PostgresError when it is not running."""
-        if self._pid() is None:
-            raise PostgresError(f"the embedded Postgres in {self.folder} is not running")
+        if self.pid is None:
+            raise PostgresError(f"the embedded Postgres in {self.home} is not running; `tidemark db start` starts it")
         port = (self.data / "postmaster.pid").read_text().splitlines()[3]
-        password = (self.folder / "password").read_text().strip()
-        return f"postgresql://tidemark:{password}@127.0.0.1:{port}/tidemark"
+        return f"postgresql://tidemark:{self._password()}@127.0.0.1:{port}/tidemark"
+
+    def _password(self) -> str:
+        try:
+            return (self.folder / "password").read_text().strip()
+        except FileNotFoundError:
+            raise PostgresError(f"{self.folder / 'password'} is missing; restore it, the data cannot be read") from None
 
     def _initialise(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            os.chown(self.folder, *_service_ids())
-        shutil.rmtree(self.data, ignore_errors=True)
+        if self.data.exists():
+            raise PostgresError(f"{self.data} exists but is no Postgres data folder; move it away")
+        for unfinished in self.folder.glob("data.new.*"):
+            shutil.rmtree(unfinished)
         password = self.folder / "password"
+        password.unlink(missing_ok=True)
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        if os.geteuid() == 0:
-            os.chown(password, *_service_ids())
+        self.account.own(password)
+        # Made aside and renamed: a first start that was interrupted leaves nothing that looks like a cluster.
+        fresh = Path(tempfile.mkdtemp(prefix="data.new.", dir=self.folder))
+        self.account.own(fresh)
         self._run(
-            "initdb", "-D", self.data, "-U", "tidemark", "--pwfile", password, "--auth=scram-sha-256",
+            "initdb", "-D", fresh, "-U", "tidemark", "--pwfile", password, "--auth=scram-sha-256",
             "--encoding=UTF8", "--locale=C", "--data-checksums",
         )  # fmt: skip
+        fresh.rename(self.data)
 
     def _launch(self) -> None:
-        options = {**SERVER_OPTIONS, **(self.options or {}), "port": str(_free_port())}
-        arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        self._run("pg_ctl", "start", "-D", self.data, "-l", self.folder / "log", "-w", "-t", "120", "-o", arguments)
+        """Start the server, again and again while what is in the way passes by itself."""
+        log = self.folder / "log"
+        if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+            log.replace(self.folder / "log.1")
+        pid = self._recorded_pid(must_run=False)
+        if pid is not None and psutil.pid_exists(pid) and self.pid is None:
+            (self.data / "postmaster.pid").unlink()  # the number belongs to another program by now
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            printed_before = log.stat().st_size if log.exists() else 0
+            try:
+                self._run(
+                    "pg_ctl", "start", "-D", self.data, "-l", log, "-w", "-t", str(START_SECONDS),
+                    "-o", self._server_arguments(),
+                )  # fmt: skip
+                break
+            except PostgresError as error:
+                printed = _tail(log, printed_before)
+                if "No space left on device" in printed:
+                    raise _disk_full(self.folder) from None
+                passing = any(problem in printed for problem in PASSING_PROBLEMS)
+                if not passing or time.monotonic() > deadline:
+                    raise PostgresError(f"{error}; {_reason(printed)}(log: {log})") from None
+                time.sleep(RETRY_SECONDS)
         self._create_database()
 
-    def _create_database(self) -> None:
-        import psycopg  # noqa: PLC0415
+    def _server_arguments(self) -> str:
+        options = {**SERVER_OPTIONS, **(self.options or {}), "port": str(self._port())}
+        return " ".join(f"-c {name}='{value}'" for name, value in options.items())
 
-        with psycopg.connect(self.url().rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+    def _port(self) -> int:
+        """Return the port used last if it is free, so that clients survive a restart; else another, kept from now."""
+        kept = self.folder / "port"
+        with contextlib.suppress(FileNotFoundError, ValueError, OSError):
+            port = int(kept.read_text())
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+            return port
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        kept.write_text(f"{port}\n")
+        return port
+
+    def _create_database(self) -> None:
+        maintenance = self.url().rsplit("/", 1)[0] + "/postgres"
+        with psycopg.connect(maintenance, autocommit=True, connect_timeout=10) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'tidemark'").fetchone() is None:
                 connection.execute("CREATE DATABASE tidemark")
 
-    def _pid(self) -> int | None:
+    def _recorded_pid(self, *, must_run: bool) -> int | None:
+        """Return the pid in postmaster.pid; with `must_run` only while it is that of a Postgres on this data."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-            os.kill(pid, 0)
-        except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
+            if not must_run:
+                return pid
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE or process.name() not in ("postgres", "postmaster"):
+                return None
+            with contextlib.suppress(psutil.AccessDenied):
+                return pid if str(self.data) in process.cmdline() else None
+        except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
             return None
         return pid
 
+    @cached_property
+    def _programs(self) -> PostgresBinaries:
+        found = find_binaries(self.major if self.exists else None, self.binaries)
+        return runnable_by(self.account, found, self.system_state / "runtime")
+
     def _run(self, program: str, *arguments: str | Path) -> None:
-        version = self.data / "PG_VERSION"
-        binaries = find_binaries(int(version.read_text()) if version.exists() else None)
-        as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            uid, gid = _service_ids()
-            as_user = {"user": uid, "group": gid, "extra_groups": []}
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(
-                [binaries.folder / program, *arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", check=False, **as_user,
+            # A session of its own: Ctrl-C in the terminal must not reach a server that is just starting.
+            process = subprocess.Popen(
+                [self._programs.folder / program, *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True,
+                env={**os.environ, "LC_ALL": "C"}, **self.account.popen_options(),
             )  # fmt: skip
+            try:
+                code = process.wait()
+            except BaseException:
+                process.wait()  # a half started server would escape the stop that follows
+                raise
             output.seek(0)
             printed = output.read().decode(errors="replace").strip()
-        if done.returncode != 0:
-            raise PostgresError(f"{program} failed: {printed}")
+        if "No space left on device" in printed:
+            raise _disk_full(self.folder)
+        if code != 0:
+            raise PostgresError(f"{program} failed: {printed.splitlines()[-1] if printed else f'exit code {code}'}")
 
 
-def _service_ids() -> tuple[int, int]:
-    for name in SERVICE_USERS:
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return entry.pw_uid, entry.pw_gid
-    raise PostgresError("running as root needs an unprivileged user for Postgres; none of postgres, nobody exists")
+def _disk_full(folder: Path) -> PostgresError:
+    return PostgresError(
+        f"the disk of {folder} is full; free space there, or set TIDEMARK_HOME to a folder on another disk"
+    )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _tail(log: Path, offset: int) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _reason(printed: str) -> str:
+    """Return the server's own words for why it did not start."""
+    fatal = [line for line in printed.splitlines() if "FATAL:" in line or "PANIC:" in line]
+    return f"{fatal[-1].split(': ', 1)[-1].strip()} " if fatal else ""

@@ -1,1 +1,1 @@
-"""Dagster's view of the pipeline: thin assets, checks and schedules."""
+"""Dagster's view of the pipeline: assets, checks, schedule and sensor, each a thin call into `pipeline`."""

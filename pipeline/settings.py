@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -25,6 +25,11 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="Postgres to use (version 14 or newer). Unset: an embedded one under TIDEMARK_HOME.",
+    )
+    postgres_binaries: Path | None = Field(
+        None,
+        description="Folder with the `postgres`, `initdb` and `pg_ctl` of the embedded server. Unset: the system's, "
+        "else those that come with Tidemark.",
     )
     dashboard_token: SecretStr | None = Field(
         None,
@@ -44,6 +49,12 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     duckdb_memory: str = Field("512MB", description="Memory limit of each DuckDB connection; beyond it, DuckDB spills.")
     duckdb_threads: Annotated[int, Field(ge=1, le=256)] = Field(2, description="Threads of each DuckDB connection.")
+
+    @field_validator("home", "postgres_binaries")
+    @classmethod
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        """Child processes run elsewhere: a relative folder means one below the working directory of the command."""
+        return folder and Path.cwd() / folder.expanduser()
 
     @property
     def lake(self) -> Path:

@@ -1,0 +1,54 @@
+"""The API as a supervised process: uvicorn with one or more workers."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from collections.abc import Mapping
+
+from cli.child_process import Child
+from pipeline.settings import REPOSITORY, Settings
+
+FACTORY = "api.main:app"
+GRACE_SECONDS = 8  # for requests in flight when a stop is asked for
+HEALTH_SECONDS = 2
+
+
+def api_process(settings: Settings, environment: Mapping[str, str]) -> Child:
+    """Return the API on the host and port of the settings, ready once /health answers 200."""
+    return Child(
+        "api",
+        (
+            *(sys.executable, "-m", "uvicorn", "--factory", FACTORY),
+            *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.workers)),
+            *("--timeout-graceful-shutdown", str(GRACE_SECONDS), "--log-level", settings.log_level.lower()),
+            "--no-access-log",
+        ),
+        environment,
+        REPOSITORY,
+        is_ready=lambda: is_healthy(settings),
+        stop_seconds=GRACE_SECONDS + 4,
+    )
+
+
+def reachable_host(settings: Settings) -> str:
+    """Return a host by which this machine reaches the API; 0.0.0.0 and :: are places to listen, not to go to."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
+
+
+def base_url(settings: Settings) -> str:
+    """Return the URL of the API, without a slash at its end."""
+    host = reachable_host(settings)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def is_healthy(settings: Settings) -> bool:
+    """Say whether the API answers GET /health with 200."""
+    connection = http.client.HTTPConnection(reachable_host(settings), settings.port, timeout=HEALTH_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""The demo: a simulated month of a mobile app's life, carried through the whole system."""

@@ -1,0 +1,106 @@
+"""What starts by itself: the nightly run, and a run for days whose events arrived late.
+
+Both are on by default, both ask for one range run of all assets, and neither computes anything.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, timedelta
+
+import dagster as dg
+
+from dagster_project.partitions import DAYS, FIRST_DAY, range_tags
+from dagster_project.resources import Deployment
+from dagster_project.staged_runs import LAKE_ROWS
+from pipeline.lake import LakeSnapshot
+
+NIGHTLY_DAYS = 14
+VALID_DAYS = 180
+COHORT_DAYS = 7
+PUBLISHED = ("daily_metric_rollups", "experiment_metric_rollups", "funnel_rollups")
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+HISTORY_LIMIT = 2_000
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    partitions_def=DAYS,
+    description="Export, compute, check and publish a range of days.",
+)
+
+
+@dg.schedule(
+    name="nightly",
+    job=refresh,
+    cron_schedule="15 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"Every night at 02:15 UTC: the last {NIGHTLY_DAYS} days including today, in one run.",
+)
+def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the days that end with the day of the tick."""
+    today = context.scheduled_execution_time.astimezone(UTC).date()
+    first = today - timedelta(days=NIGHTLY_DAYS - 1)
+    return dg.RunRequest(run_key=f"nightly-{today}", tags=range_tags(first, today))
+
+
+@dg.sensor(
+    name="late_days",
+    job=refresh,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Days of the lake that changed after their rollups were published, whoever exported them.",
+)
+def late_days(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg.SensorResult | dg.SkipReason:
+    """Compare the lake's events per day with those published, and ask for every day that the change can reach.
+
+    An event of day D moves cohorts from D - 7 (their seven-day window) up to today (a first_seen that moved).
+    The cursor keeps the counts dealt with: a day whose run fails is asked for once, not for ever.
+    """
+    if context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0:
+        return dg.SkipReason("A run is under way; the days are compared after it.")
+    snapshot = deployment.lake().snapshot()
+    if snapshot is None:
+        return dg.SkipReason("Nothing was exported yet.")
+    today = deployment.now().date()
+    oldest = max(FIRST_DAY, today - timedelta(days=VALID_DAYS - 1))
+    rows = rows_per_day(snapshot, oldest, today)
+    seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+    changed = {day: count for day, count in rows.items() if seen.get(day) != count}
+    late = unpublished(context.instance, changed)
+    if not late:
+        return dg.SensorResult(cursor=json.dumps(rows), skip_reason="Every day of the lake is published.")
+    first = max(oldest, min(late) - timedelta(days=COHORT_DAYS))
+    tags = {**range_tags(first, today), "tidemark/reason": "late events"}
+    request = dg.RunRequest(run_key=f"late-days-{snapshot.version}", tags=tags)
+    return dg.SensorResult(run_requests=[request], cursor=json.dumps(rows))
+
+
+def rows_per_day(snapshot: LakeSnapshot, first: date, last: date) -> dict[str, int]:
+    """Return the events of a lake version by ISO day, for the days from `first` to `last`."""
+    return {day.isoformat(): snapshot.rows(day, day) for day in snapshot.days() if first <= day <= last}
+
+
+def unpublished(instance: dg.DagsterInstance, rows: Mapping[str, int]) -> list[date]:
+    """Return the days for which some published table rests on another number of events than `rows` says."""
+    late: set[str] = set()
+    for name in PUBLISHED if rows else ():
+        published = _published_rows(instance, name, rows)
+        late |= {day for day, count in rows.items() if published.get(day) != count}
+    return sorted(date.fromisoformat(day) for day in late)
+
+
+def _published_rows(instance: dg.DagsterInstance, name: str, days: Iterable[str]) -> dict[str, int]:
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(name), asset_partitions=list(days))
+    newest: dict[str, int] = {}
+    for record in instance.fetch_materializations(wanted, limit=HISTORY_LIMIT).records:
+        event = record.asset_materialization
+        if event and event.partition and LAKE_ROWS in event.metadata:
+            newest.setdefault(event.partition, int(str(event.metadata[LAKE_ROWS].value)))
+    return newest

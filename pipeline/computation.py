@@ -1,0 +1,149 @@
+"""The computation of rollups: the statements of sql/rollups over the files of one lake version.
+
+Work that several jobs need (who is new in the window, and what they did next) is done once per computation. What holds
+state that cannot spill (medians, distinct counts) is done one day at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.database import connect
+from pipeline.jobs import LONGEST_FOLLOW_UP, VALID_AGE, VALID_AHEAD, Job, Window
+from pipeline.lake import LakeSnapshot
+from pipeline.lake_schema import FILE_SCHEMA
+from pipeline.staging import InputFacts
+from pipeline.statements import statement
+
+DayDone = Callable[[], None]
+
+
+class Computation:
+    """Computes jobs over one window of one lake version; results are the same for every job order.
+
+    `snapshot` None stands for a lake without any event. `assigned_before` leaves out assignments made at or after that
+    moment, to compute a past run again. Not safe for use by several threads.
+    """
+
+    def __init__(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        database_url: str,
+        snapshot: LakeSnapshot | None,
+        window: Window,
+        as_of: datetime,
+        *,
+        scratch: Path,
+        assigned_before: datetime | None = None,
+        day_done: DayDone = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._database_url = database_url
+        self._snapshot = snapshot
+        self._window = window
+        self._assigned_before = assigned_before
+        self._day_done = day_done
+        self._oldest = as_of - VALID_AGE
+        self._newest = as_of + VALID_AHEAD
+        self._no_events = scratch / "no_events.parquet"
+        pq.write_table(FILE_SCHEMA.empty_table(), self._no_events)
+        with connect(database_url, application="tidemark-rollup") as connection:
+            self._tenants = [row[0] for row in connection.execute(statement("rollups/read_tenants"))]
+        engine.register("tenants", pa.table({"tenant_id": pa.array(self._tenants, pa.string())}))
+        engine.register("days", pa.table({"day": pa.array(window.days(), pa.date32())}))
+
+    def compute(self, job: Job) -> tuple[pa.Table, InputFacts]:
+        """Return a job's result, sorted by key, and what it was computed from."""
+        compute = {"daily": self._daily, "experiment": self._experiment, "funnel": self._funnel}[job.name]
+        variants = compute()
+        rows = self._engine.execute(statement(f"rollups/{job.table}")).to_arrow_table()
+        facts = InputFacts(
+            lake_version=None if self._snapshot is None else self._snapshot.version,
+            lake_rows=0 if self._snapshot is None else self._snapshot.rows(self._window.first, self._window.last),
+            ignored_count=self._ignored_count,
+            tenants=tuple(self._tenants),
+            variants=variants,
+        )
+        return rows.select(list(job.columns)).sort_by([(column, "ascending") for column in job.key]), facts
+
+    def _daily(self) -> tuple[tuple[str, str, str], ...]:
+        _ = self._new_users
+        self._run("rollups/create_daily_activity")
+        self._run("rollups/create_event_volume")
+        for day in self._window.days():
+            self._run_day("rollups/daily_activity", day)
+            self._run_day("rollups/event_volume", day)
+            self._day_done()
+        return ()
+
+    def _experiment(self) -> tuple[tuple[str, str, str], ...]:
+        _ = self._new_users
+        import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415 - loads a shared library that others never need
+
+        parameters = () if self._assigned_before is None else (self._assigned_before,)
+        with adbc.connect(self._database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(statement("rollups/read_running_variants"))
+            variants = cursor.fetch_arrow_table()
+            self._engine.register("variants", variants)
+            cursor.execute(statement("rollups/read_assignments"), parameters)
+            self._engine.register("assignments", cursor.fetch_record_batch())
+            self._run("rollups/assigned_users", window_start=self._window.start)
+            self._engine.unregister("assignments")
+        self._day_done()
+        names = ("tenant_id", "experiment_id", "variant_id")
+        return tuple(zip(*(variants.column(name).to_pylist() for name in names), strict=True))
+
+    def _funnel(self) -> tuple[tuple[str, str, str], ...]:
+        self._run("rollups/funnel_steps")
+        self._run("rollups/create_funnel_activity")
+        for day in self._window.days():
+            self._run_day("rollups/funnel_activity", day)
+            self._day_done()
+        return ()
+
+    @cached_property
+    def _new_users(self) -> None:
+        """Make the tables of users first seen in the window and of what they did in the week after."""
+        self._run(
+            "rollups/new_users",
+            paths=self._paths(self._oldest.date(), self._window.last),
+            **self._validity,
+            window_start=self._window.start,
+            window_end=self._window.end,
+        )
+        self._run(
+            "rollups/new_user_activity",
+            paths=self._paths(self._window.first, (self._window.end + LONGEST_FOLLOW_UP).date()),
+            **self._validity,
+        )
+
+    @cached_property
+    def _ignored_count(self) -> int:
+        paths = self._paths(self._window.first, self._window.last)
+        row = self._run("rollups/count_ignored_events", paths=paths, **self._validity).fetchone()
+        return int(row[0]) if row else 0
+
+    @property
+    def _validity(self) -> dict[str, datetime]:
+        return {"oldest": self._oldest, "newest": self._newest}
+
+    def _paths(self, first: date, last: date) -> list[str]:
+        """Return the lake's files of these days; DuckDB refuses an empty list, hence the file without rows."""
+        found = [] if self._snapshot is None else self._snapshot.paths(first, last)
+        return found or [str(self._no_events)]
+
+    def _run_day(self, name: str, day: date) -> None:
+        self._run(name, paths=self._paths(day, day), day=day, **self._validity)
+
+    def _run(self, name: str, **parameters: object) -> duckdb.DuckDBPyConnection:
+        return self._engine.execute(statement(name), parameters)
+
+

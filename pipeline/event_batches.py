@@ -1,0 +1,110 @@
+"""Turns batches of event rows from Postgres into sorted row groups of the lake, one per day.
+
+Texts that repeat are dictionary-encoded as soon as they arrive: that halves the memory of a chunk, and sorting then
+moves small integers instead of texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.lake_schema import FILE_SCHEMA
+
+CHUNK_ROWS = 250_000
+CHUNK_BYTES = 64 * 2**20
+REPEATING = (
+    "tenant_id",
+    "anonymous_user_id",
+    "session_id",
+    "install_id",
+    "platform",
+    "app_version",
+    "event_name",
+    "context",
+    "assignments",
+    "experiment_map",
+)
+MAP_TYPE = FILE_SCHEMA.field("experiment_map").type
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """Rows of one UTC day, sorted by tenant, user and time; columns as in FILE_SCHEMA."""
+
+    day: date
+    rows: pa.Table
+
+
+def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Gather batches (columns of `export/new_events`) into tables of bounded size."""
+    gathered: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        gathered.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield _encode(gathered)
+            gathered = []
+            rows = size = 0
+    if rows:
+        yield _encode(gathered)
+
+
+def split_days(chunk: pa.Table) -> Iterator[DayRows]:
+    """Sort a chunk by day, tenant, user and time, and yield each UTC day's rows."""
+    days = pc.floor_temporal(chunk["occurred_at"], unit="day").cast(pa.date32())
+    order = pc.sort_indices(
+        pa.table(
+            {
+                "day": days,
+                "tenant": _rank(chunk["tenant_id"]),
+                "user": _rank(chunk["anonymous_user_id"]),
+                "time": chunk["occurred_at"].cast(pa.int64()),
+            }
+        ),
+        sort_keys=[(name, "ascending") for name in ("day", "tenant", "user", "time")],
+    )
+    ordered = chunk.take(order)
+    maps = _maps(ordered["experiment_map"].combine_chunks())
+    ordered = ordered.drop_columns(["experiment_map"])
+    start = 0
+    for run in pc.run_end_encode(days.take(order).combine_chunks()).values.to_pylist():
+        count = pc.sum(pc.equal(days, run)).as_py()
+        part = ordered.slice(start, count)
+        columns = [
+            maps.slice(start, count) if field.name == "experiment_map" else part[field.name].cast(field.type)
+            for field in FILE_SCHEMA
+        ]
+        yield DayRows(run, pa.Table.from_arrays(columns, schema=FILE_SCHEMA))
+        start += count
+
+
+def _encode(batches: list[pa.RecordBatch]) -> pa.Table:
+    chunk = pa.Table.from_batches(batches)
+    batches.clear()
+    for position, name in enumerate(chunk.schema.names):
+        column = chunk[name].dictionary_encode() if name in REPEATING else chunk[name]
+        chunk = chunk.set_column(position, name, column.combine_chunks())
+    return chunk
+
+
+def _rank(column: pa.ChunkedArray) -> pa.Array:
+    encoded = column.combine_chunks()
+    ranks = pc.rank(encoded.dictionary, sort_keys="ascending", tiebreaker="dense")
+    return ranks.take(encoded.indices)
+
+
+def _maps(encoded: pa.DictionaryArray) -> pa.Array:
+    """Parse each distinct JSON object once; a value that is not a string keeps its JSON text."""
+    parsed = [
+        [(key, value if isinstance(value, str) or value is None else json.dumps(value)) for key, value in pairs]
+        for pairs in (json.loads(text).items() for text in encoded.dictionary.to_pylist())
+    ]
+    return pa.array(parsed, MAP_TYPE).take(encoded.indices)

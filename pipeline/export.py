@@ -1,0 +1,145 @@
+"""Exports new events from Postgres to the lake: nothing skipped, nothing doubled, in one atomic commit.
+
+The watermark lives in the lake's own commit, so data and progress are one step: killed at any moment, an export leaves
+either the old version or the new one, and perhaps files that no version refers to. The commit is tied to the version
+that was read: should two exports ever get past the advisory lock, one of them is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from deltalake import DeltaTable
+
+from pipeline.database import AdvisoryLock, advisory_lock, connect
+from pipeline.event_batches import chunks, split_days
+from pipeline.export_source import ExportTransaction, Source, export_transaction, restamp
+from pipeline.lake import EXPORT_WATERMARK, Lake, LakeError
+from pipeline.lake_commit import commit
+from pipeline.lake_files import DayFiles, NewFile
+
+# App transactions that record, with every export, where its rows came from.
+SYSTEM = "export_system"
+DATABASE = "export_database"
+
+RowsWritten = Callable[[int], None]
+
+
+class SourceChangedError(LakeError):
+    """The database is not the one the lake was filled from, or was restored: its watermark would lose events."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export did: rows with lo <= ingest_xid < hi, new rows by UTC day, files and bytes written.
+
+    `lake_version` is the version that holds them: the new one, the newest one when nothing was new, None when the
+    lake has no table yet.
+    """
+
+    rows: int
+    rows_by_day: Mapping[date, int]
+    lake_version: int | None
+    seconds: float
+    lo: int
+    hi: int
+    files: int = 0
+    size: int = 0
+    days: tuple[date, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "days", tuple(sorted(self.rows_by_day)))
+
+
+def export(
+    database_url: str, lake: Lake, *, rebuild: bool = False, rows_written: RowsWritten | None = None
+) -> ExportResult:
+    """Append the events that finished since the last export to the lake, in one commit; nothing new, no commit.
+
+    Safe to call at any time, by several processes at once: the second waits and finds what is newer. Cost follows the
+    number of new rows; memory does not. `rebuild` exports everything and replaces the table's contents in one commit:
+    the repair after a restore. `rows_written` is told the running total.
+    Raises SourceChangedError when the database is not the one the lake was filled from, LakeError when the lake cannot
+    be written, psycopg.Error or adbc_driver_manager.Error when the database fails; the lake is unchanged then.
+    """
+    started = time.monotonic()
+    if lake.folder is None:
+        raise LakeError(f"the lake at {lake.location} is not on this machine's disk; exporting there is not supported")
+    with (
+        connect(database_url, application="tidemark-export", autocommit=True) as connection,
+        advisory_lock(connection, AdvisoryLock.EXPORT),
+    ):
+        if rebuild:
+            restamp(database_url)
+        table = lake.table()
+        with export_transaction(database_url) as transaction:
+            lo = 0 if rebuild or table is None else table.transaction_version(EXPORT_WATERMARK) or 0
+            _check(transaction.source, None if rebuild else table, lo)
+            files = _write(transaction, lo, DayFiles(lake.folder), rows_written)
+        hi = transaction.source.hi
+        version = None if table is None else table.version()
+        if files or (rebuild and table is not None):
+            version = commit(lake, table, files, _marks(transaction.source), replace=rebuild)
+    by_day: Counter[date] = Counter()
+    for file in files:
+        by_day[file.day] += file.rows
+    return ExportResult(
+        rows=by_day.total(),
+        rows_by_day=dict(sorted(by_day.items())),
+        lake_version=version,
+        seconds=time.monotonic() - started,
+        lo=lo,
+        hi=hi,
+        files=len(files),
+        size=sum(file.size for file in files),
+    )
+
+
+def _write(transaction: ExportTransaction, lo: int, files: DayFiles, rows_written: RowsWritten | None) -> list[NewFile]:
+    if transaction.source.hi <= lo:
+        return []
+    total = 0
+    try:
+        for chunk in chunks(transaction.rows(lo)):
+            for part in split_days(chunk):
+                files.append(part.day, part.rows)
+            total += chunk.num_rows
+            if rows_written is not None:
+                rows_written(total)
+        return files.finish()
+    except BaseException:
+        files.discard()
+        raise
+
+
+def _check(source: Source, table: DeltaTable | None, lo: int) -> None:
+    repair = "run `./tidemark export --rebuild` to export everything from this database anew"
+    if source.has_foreign_rows:
+        raise SourceChangedError(
+            "event_logs holds transaction ids this server has not reached: it was restored from another server's "
+            f"backup, and its watermark would lose events; {repair}"
+        )
+    if table is None:
+        return
+    system = table.transaction_version(SYSTEM)
+    database = table.transaction_version(DATABASE)
+    moved = source.system is not None and system is not None and source.system != system
+    if moved or (database is not None and source.database != database):
+        raise SourceChangedError(
+            "the lake was filled from another database (or this one was restored): exporting would mix the two; "
+            f"check DATABASE_URL and TIDEMARK_HOME, or {repair}"
+        )
+    if source.next < lo:
+        raise SourceChangedError(
+            f"the lake has events up to transaction {lo}, but the server is at {source.next}: it was set back to an "
+            f"earlier time; {repair}"
+        )
+
+
+def _marks(source: Source) -> dict[str, int]:
+    marks = {EXPORT_WATERMARK: source.hi, DATABASE: source.database}
+    return marks if source.system is None else {**marks, SYSTEM: source.system}

@@ -1,0 +1,118 @@
+"""The lake: a Delta table of events, read as the file list of one version.
+
+Owns where the table lies and what a version consists of; `pipeline.export` writes it. A version never changes, and its
+files are never rewritten in place: hand a snapshot's paths to DuckDB, Polars or pyarrow and the answer is exact,
+whatever is written meanwhile. Globbing the folder is not: it also finds files of old and of unfinished versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+EXPORT_WATERMARK = "export"
+
+
+class LakeError(Exception):
+    """The lake cannot be read or written as asked."""
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One Parquet file of a version: absolute path or URL, UTC day of its events, rows, bytes."""
+
+    path: str
+    day: date
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True)
+class LakeSnapshot:
+    """One version of the table: its files in order of day and path.
+
+    `exported_xid` is the export's watermark: the rows of `event_logs` with ingest_xid below it are in this version.
+    """
+
+    version: int
+    files: tuple[LakeFile, ...]
+    exported_xid: int | None
+
+    def paths(self, first: date | None = None, last: date | None = None) -> list[str]:
+        """Return the files that hold the UTC days from `first` to `last`, both included; None leaves a side open."""
+        return [file.path for file in self._between(first, last)]
+
+    def days(self) -> list[date]:
+        """Return the UTC days that have events, ascending."""
+        return sorted({file.day for file in self.files})
+
+    def rows(self, first: date | None = None, last: date | None = None) -> int:
+        """Return the number of events in the UTC days from `first` to `last`, both included."""
+        return sum(file.rows for file in self._between(first, last))
+
+    def _between(self, first: date | None, last: date | None) -> Iterator[LakeFile]:
+        for file in self.files:
+            if (first is None or file.day >= first) and (last is None or file.day <= last):
+                yield file
+
+
+class Lake:
+    """The lake under a folder or URL; its table is `events` below that root."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.location = f"{str(root).rstrip('/')}/events"
+
+    @property
+    def folder(self) -> Path | None:
+        """The table's folder when the lake is on this machine's disk, else None."""
+        return None if "://" in self.location else Path(self.location).absolute()
+
+    def table(self, version: int | None = None) -> DeltaTable | None:
+        """Open the table at a version, by default the newest; None when there is no table yet.
+
+        Raises LakeError when that version does not exist or is no longer kept.
+        """
+        folder = self.folder
+        location = self.location if folder is None else str(folder)
+        if not DeltaTable.is_deltatable(location):
+            return None
+        try:
+            return DeltaTable(location, version=version)
+        except DeltaError as error:
+            wanted = "the lake" if version is None else f"version {version} of the lake"
+            raise LakeError(f"cannot open {wanted} at {location}: {error}") from error
+
+    def snapshot(self, version: int | None = None) -> LakeSnapshot | None:
+        """Return the file list of a version, by default the newest; None when nothing was ever exported.
+
+        Raises LakeError when that version does not exist or is no longer kept.
+        """
+        table = self.table(version)
+        return None if table is None else self.read(table)
+
+    def read(self, table: DeltaTable) -> LakeSnapshot:
+        """Return the file list of the version at which `table` is open."""
+        actions = pa.table(table.get_add_actions(flatten=True))
+        columns = ("path", "partition.day", "num_records", "size_bytes")
+        files = [
+            LakeFile(self._path(path), day, rows, size)
+            for path, day, rows, size in zip(*(actions[name].to_pylist() for name in columns), strict=True)
+        ]
+        return LakeSnapshot(
+            table.version(),
+            tuple(sorted(files, key=lambda file: (file.day, file.path))),
+            table.transaction_version(EXPORT_WATERMARK),
+        )
+
+    def _path(self, relative: str) -> str:
+        # Paths in the log are percent-encoded. DeltaTable.file_uris() encodes the root folder too, which no reader
+        # can open when it has a space: hence the root as given.
+        folder = self.folder
+        return f"{self.location}/{relative}" if folder is None else str(folder / unquote(relative))

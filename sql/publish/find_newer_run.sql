@@ -1,0 +1,12 @@
+-- Finds a published run of the same job that began later and covers some of the same days.
+-- Grain: one run, or none; key run_id.
+-- Parameters: job_name text, started_at, window_start, window_end timestamptz.
+SELECT run_id
+FROM rollup_runs
+WHERE job_name = %(job_name)s
+    AND status = 'SUCCESS'
+    AND started_at > %(started_at)s
+    AND window_start < %(window_end)s
+    AND window_end > %(window_start)s
+ORDER BY started_at DESC
+LIMIT 1

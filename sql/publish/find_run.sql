@@ -1,0 +1,19 @@
+-- Reads one run.
+-- Grain: one run; key run_id.
+-- Parameters: run_id uuid.
+SELECT
+    run_id,
+    job_name,
+    status,
+    window_start,
+    window_end,
+    as_of,
+    lake_version,
+    rows_written,
+    ignored_count,
+    seconds,
+    error_text,
+    started_at,
+    finished_at
+FROM rollup_runs
+WHERE run_id = %(run_id)s

@@ -1,0 +1,19 @@
+-- Reads the assignments to variants of running experiments (Postgres); those to a variant that is gone are left out.
+-- Grain: one row per assignment; key (tenant_id, anonymous_user_id, experiment_id).
+-- Parameters: $1 assigned_before timestamptz ('infinity': all).
+SELECT
+    assignments.tenant_id,
+    assignments.anonymous_user_id,
+    assignments.experiment_id,
+    assignments.variant_id,
+    assignments.assigned_at
+FROM assignments
+INNER JOIN experiment_variants
+    ON experiment_variants.tenant_id = assignments.tenant_id
+    AND experiment_variants.experiment_id = assignments.experiment_id
+    AND experiment_variants.variant_id = assignments.variant_id
+INNER JOIN experiments
+    ON experiments.tenant_id = assignments.tenant_id
+    AND experiments.experiment_id = assignments.experiment_id
+WHERE experiments.status = 'RUNNING'
+    AND assignments.assigned_at < $1
