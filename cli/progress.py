@@ -73,12 +73,14 @@ class Progress:
 def step(label: str) -> Iterator[None]:
     """Name a step that cannot count its progress (starting a process, waiting for it), and its seconds at the end."""
     started = time.monotonic()
-    sys.stderr.write(f"{label} ... ")
+    on_terminal = sys.stderr.isatty()
+    sys.stderr.write(f"{label} ..." if on_terminal else f"{label} ...\n")
     sys.stderr.flush()
     try:
         yield
     except BaseException:
-        sys.stderr.write("stopped\n")
+        sys.stderr.write("\n" if on_terminal else "")
         raise
-    sys.stderr.write(f"{time.monotonic() - started:.1f} s\n")
+    seconds = f"{time.monotonic() - started:.1f} s\n"
+    sys.stderr.write(f" {seconds}" if on_terminal else f"{label}: {seconds}")
     sys.stderr.flush()

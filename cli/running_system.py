@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.manifest import seed
 from pydantic import SecretStr
 
 from cli.api_process import api_process, base_url
@@ -32,6 +30,7 @@ from cli.process_records import ProcessRecords
 from cli.progress import step
 from cli.stop_signals import StopRequested, StopSignals
 from cli.supervisor import Supervisor
+from pipeline.manifest import seed
 from pipeline.migrations import migrate
 from pipeline.settings import REPOSITORY, Settings
 
@@ -47,6 +46,7 @@ class RunningSystem:
     settings: Settings
     environment: Mapping[str, str]
     supervisor: Supervisor
+    signals: StopSignals
 
     @property
     def database_url(self) -> str:
@@ -87,8 +87,7 @@ class RunningSystem:
     def run_until_signal(self) -> None:
         """Wait until somebody asks us to stop."""
         try:
-            while True:
-                signal.pause()
+            self.signals.wait()
         except StopRequested:
             print_line("\nStopping ...")
 
@@ -97,6 +96,7 @@ class RunningSystem:
 def running_system(settings: Settings, *, dagster: bool = True) -> Iterator[RunningSystem]:
     """Run the whole system during the block: ready when the block begins, gone when it ends.
 
+    With `dagster` false, Dagster waits until the caller says `start_dagster`; its port is checked all the same.
     StopRequested is raised in the block when a signal asks for the end. Raises AlreadyRunningError, PortError and
     SupervisorError beside what the database raises.
     """
@@ -104,17 +104,17 @@ def running_system(settings: Settings, *, dagster: bool = True) -> Iterator[Runn
     with StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(_only_one(run))
         check_port(settings.host, settings.port, "PORT")
-        if dagster:
-            check_port("127.0.0.1", settings.dagster_port, "DAGSTER_PORT")
+        check_port("127.0.0.1", settings.dagster_port, "DAGSTER_PORT")
         url, revive = stack.enter_context(_postgres(settings, signals))
         with step("Preparing the database"):
             migrate(url)
             seed(url, REPOSITORY / "tests.json")
         settings = with_dashboard_token(settings).model_copy(update={"database_url": SecretStr(url)})
-        environment = {**child_environment(settings), **dagster_environment(settings)}
-        supervisor = Supervisor(ProcessRecords(run), settings.home / "logs", signals, on_watch=revive)
+        records = ProcessRecords(run)
+        environment = {**child_environment(settings), **dagster_environment(settings), **records.mark}
+        supervisor = Supervisor(records, settings.home / "logs", signals, on_watch=revive)
         stack.callback(supervisor.stop)
-        system = RunningSystem(settings, environment, supervisor)
+        system = RunningSystem(settings, environment, supervisor, signals)
         system.start_api()
         if dagster:
             system.start_dagster()
@@ -133,7 +133,7 @@ def running_api(settings: Settings) -> Iterator[RunningSystem]:
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
         supervisor = Supervisor(ProcessRecords(run), None, signals, on_watch=revive)
         stack.callback(supervisor.stop)
-        system = RunningSystem(settings, child_environment(settings), supervisor)
+        system = RunningSystem(settings, child_environment(settings), supervisor, signals)
         system.start_api()
         yield system
 

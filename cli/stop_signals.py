@@ -55,6 +55,11 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def wait(self) -> None:
+        """Wait for a signal; raises StopRequested."""
+        while True:
+            signal.pause()
+
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Hold back StopRequested until the block ends."""

@@ -9,15 +9,14 @@ from datetime import UTC, date, timedelta
 
 import dagster as dg
 
-from dagster_project.partitions import DAYS, FIRST_DAY, range_tags
+from dagster_project.assets import PUBLISHED
+from dagster_project.partitions import FIRST_DAY, range_tags
 from dagster_project.resources import Deployment
 from dagster_project.staged_runs import LAKE_ROWS
+from pipeline.jobs import DEFAULT_WINDOW_DAYS, LONGEST_FOLLOW_UP, MAXIMUM_WINDOW_DAYS
 from pipeline.lake import LakeSnapshot
 
-NIGHTLY_DAYS = 14
-VALID_DAYS = 180
-COHORT_DAYS = 7
-PUBLISHED = ("daily_metric_rollups", "experiment_metric_rollups", "funnel_rollups")
+NIGHTLY_DAYS = DEFAULT_WINDOW_DAYS
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -30,7 +29,6 @@ HISTORY_LIMIT = 2_000
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    partitions_def=DAYS,
     description="Export, compute, check and publish a range of days.",
 )
 
@@ -69,14 +67,14 @@ def late_days(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg
     if snapshot is None:
         return dg.SkipReason("Nothing was exported yet.")
     today = deployment.now().date()
-    oldest = max(FIRST_DAY, today - timedelta(days=VALID_DAYS - 1))
+    oldest = max(FIRST_DAY, today - timedelta(days=MAXIMUM_WINDOW_DAYS - 1))
     rows = rows_per_day(snapshot, oldest, today)
     seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
     changed = {day: count for day, count in rows.items() if seen.get(day) != count}
     late = unpublished(context.instance, changed)
     if not late:
         return dg.SensorResult(cursor=json.dumps(rows), skip_reason="Every day of the lake is published.")
-    first = max(oldest, min(late) - timedelta(days=COHORT_DAYS))
+    first = max(oldest, min(late) - LONGEST_FOLLOW_UP)
     tags = {**range_tags(first, today), "tidemark/reason": "late events"}
     request = dg.RunRequest(run_key=f"late-days-{snapshot.version}", tags=tags)
     return dg.SensorResult(run_requests=[request], cursor=json.dumps(rows))
@@ -90,14 +88,14 @@ def rows_per_day(snapshot: LakeSnapshot, first: date, last: date) -> dict[str, i
 def unpublished(instance: dg.DagsterInstance, rows: Mapping[str, int]) -> list[date]:
     """Return the days for which some published table rests on another number of events than `rows` says."""
     late: set[str] = set()
-    for name in PUBLISHED if rows else ():
-        published = _published_rows(instance, name, rows)
+    for asset in PUBLISHED if rows else ():
+        published = _published_rows(instance, asset.key, rows)
         late |= {day for day, count in rows.items() if published.get(day) != count}
     return sorted(date.fromisoformat(day) for day in late)
 
 
-def _published_rows(instance: dg.DagsterInstance, name: str, days: Iterable[str]) -> dict[str, int]:
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(name), asset_partitions=list(days))
+def _published_rows(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str]) -> dict[str, int]:
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(days))
     newest: dict[str, int] = {}
     for record in instance.fetch_materializations(wanted, limit=HISTORY_LIMIT).records:
         event = record.asset_materialization

@@ -5,8 +5,6 @@ Only the same run counts, because only there have the checks looked at it.
 
 from __future__ import annotations
 
-import json
-
 import dagster as dg
 
 RUN_IDS = "run_ids"
@@ -23,7 +21,8 @@ def staged_runs(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContex
     for record in reversed(records):
         event = record.asset_materialization
         if event and event.asset_key == dg.AssetKey(asset):
-            return [str(staged) for staged in json.loads(str(event.metadata[RUN_IDS].value))]
+            staged = event.metadata[RUN_IDS].value
+            return [str(staged_id) for staged_id in staged] if isinstance(staged, list) else []
     raise dg.Failure(
         f"{asset} was not computed in this run, so nothing is checked and ready to publish; "
         f"materialize {asset} together with the asset it feeds",

@@ -7,9 +7,10 @@ state that cannot spill (medians, distinct counts) is done one day at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -17,58 +18,57 @@ import pyarrow.parquet as pq
 
 from pipeline.database import connect
 from pipeline.jobs import LONGEST_FOLLOW_UP, VALID_AGE, VALID_AHEAD, Job, Window
-from pipeline.lake import LakeSnapshot
+from pipeline.lake import Lake, LakeSnapshot
 from pipeline.lake_schema import FILE_SCHEMA
 from pipeline.staging import InputFacts
 from pipeline.statements import statement
 
 DayDone = Callable[[], None]
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Computation:
     """Computes jobs over one window of one lake version; results are the same for every job order.
 
-    `snapshot` None stands for a lake without any event. `assigned_before` leaves out assignments made at or after that
-    moment, to compute a past run again. Not safe for use by several threads.
+    The lake is read at `lake_version`, by default its newest when the first job is computed; a lake without a table has
+    no events. `assigned_before` leaves out assignments made at or after that moment, to compute a past run again.
+    Not safe for use by several threads.
     """
 
     def __init__(
         self,
         engine: duckdb.DuckDBPyConnection,
         database_url: str,
-        snapshot: LakeSnapshot | None,
+        lake: Lake,
         window: Window,
         as_of: datetime,
         *,
         scratch: Path,
-        assigned_before: datetime | None = None,
+        lake_version: int | None = None,
+        assigned_before: datetime = END_OF_TIME,
         day_done: DayDone = lambda: None,
     ) -> None:
         self._engine = engine
         self._database_url = database_url
-        self._snapshot = snapshot
+        self._lake = lake
+        self._lake_version = lake_version
         self._window = window
         self._assigned_before = assigned_before
         self._day_done = day_done
         self._oldest = as_of - VALID_AGE
         self._newest = as_of + VALID_AHEAD
         self._no_events = scratch / "no_events.parquet"
-        pq.write_table(FILE_SCHEMA.empty_table(), self._no_events)
-        with connect(database_url, application="tidemark-rollup") as connection:
-            self._tenants = [row[0] for row in connection.execute(statement("rollups/read_tenants"))]
-        engine.register("tenants", pa.table({"tenant_id": pa.array(self._tenants, pa.string())}))
-        engine.register("days", pa.table({"day": pa.array(window.days(), pa.date32())}))
 
     def compute(self, job: Job) -> tuple[pa.Table, InputFacts]:
         """Return a job's result, sorted by key, and what it was computed from."""
-        compute = {"daily": self._daily, "experiment": self._experiment, "funnel": self._funnel}[job.name]
-        variants = compute()
-        rows = self._engine.execute(statement(f"rollups/{job.table}")).to_arrow_table()
+        tenants = self._tenants
+        variants = {"daily": self._daily, "experiment": self._experiment, "funnel": self._funnel}[job.name]()
+        rows = pa.table(self._engine.sql(statement(f"rollups/{job.table}")).to_arrow_table())
         facts = InputFacts(
             lake_version=None if self._snapshot is None else self._snapshot.version,
             lake_rows=0 if self._snapshot is None else self._snapshot.rows(self._window.first, self._window.last),
             ignored_count=self._ignored_count,
-            tenants=tuple(self._tenants),
+            tenants=tenants,
             variants=variants,
         )
         return rows.select(list(job.columns)).sort_by([(column, "ascending") for column in job.key]), facts
@@ -87,15 +87,14 @@ class Computation:
         _ = self._new_users
         import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415 - loads a shared library that others never need
 
-        parameters = () if self._assigned_before is None else (self._assigned_before,)
         with adbc.connect(self._database_url) as connection, connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             cursor.execute(statement("rollups/read_running_variants"))
             variants = cursor.fetch_arrow_table()
             self._engine.register("variants", variants)
-            cursor.execute(statement("rollups/read_assignments"), parameters)
+            cursor.execute(statement("rollups/read_assignments"))
             self._engine.register("assignments", cursor.fetch_record_batch())
-            self._run("rollups/assigned_users", window_start=self._window.start)
+            self._run("rollups/assigned_users", window_start=self._window.start, assigned_before=self._assigned_before)
             self._engine.unregister("assignments")
         self._day_done()
         names = ("tenant_id", "experiment_id", "variant_id")
@@ -108,6 +107,20 @@ class Computation:
             self._run_day("rollups/funnel_activity", day)
             self._day_done()
         return ()
+
+    @cached_property
+    def _snapshot(self) -> LakeSnapshot | None:
+        return self._lake.snapshot(self._lake_version)
+
+    @cached_property
+    def _tenants(self) -> tuple[str, ...]:
+        """Make the tables of tenants and days, and of a lake file without rows."""
+        pq.write_table(FILE_SCHEMA.empty_table(), self._no_events)
+        with connect(self._database_url, application="tidemark-rollup") as connection:
+            tenants = tuple(row[0] for row in connection.execute(statement("rollups/read_tenants")))
+        self._engine.register("tenants", pa.table({"tenant_id": pa.array(tenants, pa.string())}))
+        self._engine.register("days", pa.table({"day": pa.array(self._window.days(), pa.date32())}))
+        return tenants
 
     @cached_property
     def _new_users(self) -> None:
@@ -128,8 +141,8 @@ class Computation:
     @cached_property
     def _ignored_count(self) -> int:
         paths = self._paths(self._window.first, self._window.last)
-        row = self._run("rollups/count_ignored_events", paths=paths, **self._validity).fetchone()
-        return int(row[0]) if row else 0
+        ((count,),) = self._run("rollups/count_ignored_events", paths=paths, **self._validity)
+        return int(count)
 
     @property
     def _validity(self) -> dict[str, datetime]:
@@ -143,7 +156,6 @@ class Computation:
     def _run_day(self, name: str, day: date) -> None:
         self._run(name, paths=self._paths(day, day), day=day, **self._validity)
 
-    def _run(self, name: str, **parameters: object) -> duckdb.DuckDBPyConnection:
-        return self._engine.execute(statement(name), parameters)
-
-
+    def _run(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+        # Fetched whole: an open result keeps the connection from anything else.
+        return self._engine.execute(statement(name), parameters).fetchall()

@@ -18,27 +18,33 @@ from pipeline.settings import Settings
 
 
 @contextmanager
-def duckdb_engine(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an in-memory DuckDB with the settings' memory limit and threads; its spill folder goes with it."""
+def scratch_folder(settings: Settings) -> Iterator[Path]:
+    """Make a folder for one piece of work and remove it at the end, and those of processes that were killed."""
     settings.spill.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(settings.spill)
-    folder = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=settings.spill)
+    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=settings.spill))
     try:
-        with duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": settings.duckdb_memory,
-                "threads": settings.duckdb_threads,
-                "temp_directory": folder,
-                "preserve_insertion_order": "false",
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-            },
-        ) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield connection
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def duckdb_engine(settings: Settings, scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an in-memory DuckDB with the settings' memory limit and threads, spilling below `scratch`."""
+    with duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": settings.duckdb_memory,
+            "threads": settings.duckdb_threads,
+            "temp_directory": str(scratch / "duckdb"),
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        },
+    ) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
 
 
 def _remove_abandoned(spill: Path) -> None:

@@ -7,7 +7,7 @@ Validation is the caller's: rows given here must be storable.
 
 from __future__ import annotations
 
-import os
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def store(
                 statement("ingest/add_to_ledger"),
                 {
                     **key._asdict(),
-                    "slot": os.getpid() % LEDGER_SLOTS,
+                    "slot": threading.get_native_id() % LEDGER_SLOTS,
                     "received": received[key] + refused[key],
                     "stored": stored[key],
                     "duplicate": received[key] - stored[key],

@@ -67,27 +67,26 @@ class Lake:
     """The lake under a folder or URL; its table is `events` below that root."""
 
     def __init__(self, root: Path | str) -> None:
-        self.location = f"{str(root).rstrip('/')}/events"
+        text = str(root).rstrip("/")
+        self.location = f"{text if '://' in text else Path(text).absolute()}/events"
 
     @property
     def folder(self) -> Path | None:
         """The table's folder when the lake is on this machine's disk, else None."""
-        return None if "://" in self.location else Path(self.location).absolute()
+        return None if "://" in self.location else Path(self.location)
 
     def table(self, version: int | None = None) -> DeltaTable | None:
         """Open the table at a version, by default the newest; None when there is no table yet.
 
         Raises LakeError when that version does not exist or is no longer kept.
         """
-        folder = self.folder
-        location = self.location if folder is None else str(folder)
-        if not DeltaTable.is_deltatable(location):
+        if not DeltaTable.is_deltatable(self.location):
             return None
         try:
-            return DeltaTable(location, version=version)
+            return DeltaTable(self.location, version=version)
         except DeltaError as error:
             wanted = "the lake" if version is None else f"version {version} of the lake"
-            raise LakeError(f"cannot open {wanted} at {location}: {error}") from error
+            raise LakeError(f"cannot open {wanted} at {self.location}: {error}") from error
 
     def snapshot(self, version: int | None = None) -> LakeSnapshot | None:
         """Return the file list of a version, by default the newest; None when nothing was ever exported.

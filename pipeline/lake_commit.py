@@ -49,12 +49,13 @@ def commit(
             version = 0
         else:
             table.create_write_transaction(
-                actions,
+                [*actions],
                 "overwrite" if replace else "append",
                 TABLE_SCHEMA,
                 [PARTITION_COLUMN],
                 commit_properties=properties,
             )
+            table.update_incremental()
             version = table.version()
     except (CommitFailedError, DeltaError) as error:
         raise LakeError(

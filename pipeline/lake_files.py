@@ -66,8 +66,8 @@ class DayFiles:
         self._close_all()
         for file in self._finished:
             sync(self._folder / file.path)
-        touched = {(self._folder / file.path).parent for file in self._finished}
-        for folder in sorted(touched | {self._folder, self._folder.parent}):
+        days = {(self._folder / file.path).parent for file in self._finished}
+        for folder in sorted(days | {folder.parent for folder in days} | {self._folder.parent} if days else days):
             sync(folder)
         return self._finished
 

@@ -10,7 +10,8 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from pipeline.clock import iso_millis
 
 THREADS = 4
 PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = 0.5
 REQUEST_TIMEOUT_SECONDS = 30.0
 
 
@@ -53,20 +55,19 @@ def send(base_url: str, lives: Sequence[Life], told: Callable[[int], None]) -> D
 
     `told` hears the number of people finished. Idempotent: event ids repeat, assignments stick. Raises DeliveryError.
     """
-    phones = _Phones(base_url)
-    total = Delivered()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="phone") as pool:
-        waiting = [pool.submit(phones.live, life) for life in lives]
+    switched_off = threading.Event()
+    senders = [_Sender(base_url, lives[number::THREADS], switched_off) for number in range(THREADS)]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="phones") as pool:
+        waiting = {pool.submit(sender.run) for sender in senders}
         try:
-            for number, future in enumerate(as_completed(waiting), start=1):
-                total += future.result()
-                told(number)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                told(sum(sender.finished for sender in senders))
         finally:
-            phones.close()
-    return total
+            switched_off.set()
+    return sum((sender.total for sender in senders), Delivered())
 
 
 def event_body(batch: Batch) -> dict[str, Any]:
@@ -91,24 +92,25 @@ def event_body(batch: Batch) -> dict[str, Any]:
     }
 
 
-class _Phones:
-    """Requests over one kept connection per thread."""
+class _Sender:
+    """Sends the lives of some people, one after the other, over one kept connection."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, lives: Sequence[Life], switched_off: threading.Event) -> None:
         address = urlsplit(base_url)
-        self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
-        self._own = threading.local()
-        self._all: list[http.client.HTTPConnection] = []
+        self._connection = http.client.HTTPConnection(
+            address.hostname or "127.0.0.1", address.port, timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        self._lives = lives
+        self._switched_off = switched_off
+        self.finished = 0
+        self.total = Delivered()
 
-    def live(self, life: Life) -> Delivered:
-        total = Delivered()
-        for step in _in_order(life):
-            total += self._visit(step, life) if isinstance(step, Visit) else self._batch(step)
-        return total
-
-    def close(self) -> None:
-        for connection in self._all:
-            connection.close()
+    def run(self) -> None:
+        with closing(self._connection):
+            for life in self._lives:
+                for step in _in_order(life):
+                    self.total += self._visit(step, life) if isinstance(step, Visit) else self._batch(step)
+                self.finished += 1
 
     def _visit(self, visit: Visit, life: Life) -> Delivered:
         body = {
@@ -135,38 +137,27 @@ class _Phones:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         payload = msgspec.json.encode(body)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            wait, problem = 0.5, "no answer"
+        while not self._switched_off.is_set():
+            pause = PAUSE_SECONDS
             try:
-                status, headers, content = self._request(path, payload)
+                self._connection.request("POST", path, payload, {"Content-Type": "application/json"})
+                answer = self._connection.getresponse()
+                content = answer.read()
             except (OSError, http.client.HTTPException) as error:
-                self._connection().close()
+                self._connection.close()
                 problem = f"{type(error).__name__}: {error}"
             else:
-                if status == http.HTTPStatus.OK:
-                    answer: dict[str, Any] = msgspec.json.decode(content)
-                    return answer
-                problem = f"{status} {content[:200].decode(errors='replace')}"
-                if status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                if answer.status == http.HTTPStatus.OK:
+                    decoded: dict[str, Any] = msgspec.json.decode(content)
+                    return decoded
+                problem = f"{answer.status} {content[:200].decode(errors='replace')}"
+                if answer.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
                     raise DeliveryError(f"POST {path} answered {problem}")
-                wait = float(headers.get("Retry-After") or wait)
-            if time.monotonic() + wait > deadline:
+                pause = float(answer.headers.get("Retry-After") or pause)
+            if time.monotonic() + pause > deadline:
                 raise DeliveryError(f"POST {path} failed for {PATIENCE_SECONDS:.0f} s; the last answer: {problem}")
-            time.sleep(wait)
-
-    def _request(self, path: str, payload: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = self._connection()
-        connection.request("POST", path, payload, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_TIMEOUT_SECONDS)
-            self._own.connection = connection
-            self._all.append(connection)
-        return connection
+            self._switched_off.wait(pause)
+        raise DeliveryError(f"POST {path} was called off")
 
 
 def _in_order(life: Life) -> Iterator[Visit | Batch]:

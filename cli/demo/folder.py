@@ -62,6 +62,11 @@ class DemoFolder:
         """Write the last file of a demo, with the seconds each stage took."""
         self._write("done.json", {"seconds": seconds})
 
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds each stage of the finished demo took."""
+        kept: dict[str, float] = json.loads((self.path / "done.json").read_text(encoding="utf-8"))["seconds"]
+        return kept
+
     def _write(self, name: str, value: object) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f"{name}.partial"

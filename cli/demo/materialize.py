@@ -2,66 +2,76 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 from cli.child_process import Child, ChildProcess
+from cli.dagster_processes import DEFINITIONS, prepare_instance
 from cli.demo.folder import DemoError
 from pipeline.settings import REPOSITORY, Settings
 
 STEP_SUCCESS = b"STEP_SUCCESS"
-STEP_FAILURE = b"STEP_FAILURE"
+STEP_FAILURE = "STEP_FAILURE"
 POLL_SECONDS = 0.2
 
 
-def materialize(settings: Settings, database_url: str, first: date, last: date, told: Callable[[int], None]) -> None:
+def materialize(
+    settings: Settings, environment: Mapping[str, str], first: date, last: date, told: Callable[[int], None]
+) -> None:
     """Export, compute, check and publish the UTC days from `first` to `last`, both included.
 
-    `told` hears the number of finished steps. Repeating it gives the same rows. Raises DemoError when the run fails.
+    `environment` is that of a running system's processes; `told` hears the number of finished steps. Repeating it
+    gives the same rows. Raises DemoError, with what Dagster said, when the run fails.
     """
+    prepare_instance(settings)
     log = settings.home / "logs" / "demo-materialize.log"
-    start = log.stat().st_size if log.exists() else 0
-    process = ChildProcess(_command(settings, database_url, first, last), log)
+    log.unlink(missing_ok=True)
+    process = ChildProcess(_command(environment, first, last), log)
     try:
         while (code := process.exit_code()) is None:
             time.sleep(POLL_SECONDS)
-            told(sum(STEP_SUCCESS in line for line in _lines(log, start)))
+            told(_count(log, STEP_SUCCESS))
     finally:
-        process.kill()
-    told(sum(STEP_SUCCESS in line for line in _lines(log, start)))
+        _end(process)
     if code != 0:
-        failures = [line.decode(errors="replace").strip() for line in _lines(log, start) if STEP_FAILURE in line]
-        said = failures[0] if failures else f"exit code {code}"
-        raise DemoError(f"Dagster could not materialize {first} to {last}: {said} (log: {log})")
+        raise DemoError(f"Dagster could not materialize {first} to {last}: {_last_words(log)} (log: {log})")
 
 
-def _command(settings: Settings, database_url: str, first: date, last: date) -> Child:
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+def _command(environment: Mapping[str, str], first: date, last: date) -> Child:
     return Child(
         name="demo-materialize",
         command=(
-            *(sys.executable, "-m", "dagster", "asset", "materialize"),
-            *("--select", "*"),
-            *("--partition-range", f"{first}...{last}"),
-            *("-m", "dagster_project.definitions"),
+            *(sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*"),
+            *("--partition-range", f"{first}...{last}", "-m", DEFINITIONS),
         ),
-        environment={
-            **os.environ,
-            "DATABASE_URL": database_url,
-            "TIDEMARK_HOME": str(settings.home.resolve()),
-            "DAGSTER_HOME": str(settings.dagster_home.resolve()),
-            "PYTHONPATH": str(REPOSITORY),
-        },
-        folder=settings.home.resolve(),
+        environment=environment,
+        folder=REPOSITORY,
     )
 
 
-def _lines(log: Path, start: int) -> Iterator[bytes]:
+def _end(process: ChildProcess) -> None:
+    """Let an interrupted run write into its history that it was interrupted, if it is quick about it."""
+    process.terminate()
+    deadline = time.monotonic() + process.child.stop_seconds
+    while process.exit_code() is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    process.kill()
+
+
+def _last_words(log: Path) -> str:
+    said = [line.decode(errors="replace").strip() for line in _lines(log)]
+    failures = [line for line in said if STEP_FAILURE in line]
+    return next((line for line in (*failures, *reversed(said)) if line), "it printed nothing")
+
+
+def _count(log: Path, sign: bytes) -> int:
+    return sum(sign in line for line in _lines(log))
+
+
+def _lines(log: Path) -> Iterator[bytes]:
     if log.exists():
         with log.open("rb") as file:
-            file.seek(start if log.stat().st_size >= start else 0)
             yield from file

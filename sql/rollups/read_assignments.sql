@@ -1,6 +1,6 @@
 -- Reads the assignments to variants of running experiments (Postgres); those to a variant that is gone are left out.
 -- Grain: one row per assignment; key (tenant_id, anonymous_user_id, experiment_id).
--- Parameters: $1 assigned_before timestamptz ('infinity': all).
+-- Parameters: none.
 SELECT
     assignments.tenant_id,
     assignments.anonymous_user_id,
@@ -16,4 +16,3 @@ INNER JOIN experiments
     ON experiments.tenant_id = assignments.tenant_id
     AND experiments.experiment_id = assignments.experiment_id
 WHERE experiments.status = 'RUNNING'
-    AND assignments.assigned_at < $1

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from statistics import mean, median
 
+import msgspec
 import pytest
 
+from api.ingestion.validation import validate_batch
 from cli.demo import truth
+from cli.demo.delivery import event_body
 from cli.demo.people import is_weekend
 from cli.demo.plan import Plan
 from cli.demo.simulation import Life, simulate
@@ -101,6 +104,14 @@ def test_everything_happens_inside_the_period_and_arrives_after_it_happened(mont
         assert sorted(batch.arrivals) == list(batch.arrivals)
 
 
+def test_every_batch_passes_the_validation_of_the_api(month: list[Life]) -> None:
+    for life in month[:400]:
+        for batch in life.batches:
+            judged = validate_batch(msgspec.json.encode(event_body(batch)), batch.arrivals[0])
+            assert judged.errors == {}
+            assert [row.occurred_at for row in judged.rows] == [event.occurred_at for event in batch.events]
+
+
 def test_the_first_event_of_everyone_is_opening_the_app_and_assignments_come_before_any_batch(
     month: list[Life],
 ) -> None:
@@ -180,8 +191,9 @@ def test_some_take_no_part_in_experiments_but_live_all_the_same(month: list[Life
 
 
 def test_the_landing_experiment_raises_the_24_hour_logging_rate_by_its_true_effect() -> None:
+    world = plan(users=2_000, days=5)
     rates = {
-        variant: logging_rate_24h(list(simulate(MONTH, always(landing=variant))), NOON) for variant in ("A", "B", "C")
+        variant: logging_rate_24h(list(simulate(world, always(landing=variant))), NOON) for variant in ("A", "B", "C")
     }
     # The same people under each variant: only the effect differs, so that the difference has little noise.
     assert rates["A"] == pytest.approx(truth.LOGGING_RATE_24H, abs=0.035)
@@ -191,7 +203,7 @@ def test_the_landing_experiment_raises_the_24_hour_logging_rate_by_its_true_effe
 
 def test_the_density_experiment_makes_sessions_a_little_shallower() -> None:
     def events_per_session(variant: str) -> float:
-        lives = list(simulate(MONTH, always(density=variant)))
+        lives = list(simulate(plan(users=700), always(density=variant)))
         sessions = {batch.session_id for life in lives for batch in life.batches}
         return sum(len(batch.events) for life in lives for batch in life.batches) / len(sessions)
 

@@ -1,0 +1,1 @@
+"""Assignment of users to variants of running experiments, and the configuration that follows from it."""

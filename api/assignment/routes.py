@@ -1,0 +1,80 @@
+"""POST /v1/assignment: checks the request, assigns, and answers with the merged configuration."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.assignment.config import merged_config
+from api.assignment.models import AssignmentRequest, AssignmentResponse
+from api.assignment.service import Subject, assign
+from api.bodies import read_body, read_json
+from api.errors import InvalidRequestError, documented
+from api.identifiers import PLATFORMS, identifier_problem, trim
+from api.openapi import json_body
+from api.request_log import note_user
+from api.state import services
+from pipeline.clock import iso_millis
+
+ASSIGNMENT_VERSION = 1
+OPTIONAL_TEXTS = ("app_version", "session_id", "install_id")
+
+router = APIRouter(tags=["assignment"])
+
+
+@router.post(
+    "/v1/assignment",
+    summary="Get a user's variants",
+    response_model=AssignmentResponse,
+    responses=documented(400, 413, 415, 503),
+    openapi_extra=json_body(AssignmentRequest),
+)
+async def assign_user(request: Request) -> Response:
+    """Assign a user to a variant of every running experiment that matches, and return the app's configuration.
+
+    The first answer is kept: asking again gives the same variants. Without a matching experiment, the baseline.
+    """
+    parts = services(request)
+    subject = read_subject(await read_body(request))
+    note_user(request.scope, subject.anonymous_user_id)
+    now = parts.clock()
+    assignments = await parts.database.run(lambda connection: assign(connection, parts.experiments, subject, now))
+    content = {
+        "anonymous_user_id": subject.anonymous_user_id,
+        "assignment_version": ASSIGNMENT_VERSION,
+        "generated_at": iso_millis(now),
+        "assignments": [
+            {
+                "experiment_id": assignment.experiment_id,
+                "variant_id": assignment.variant.variant_id,
+                "variant_name": assignment.variant.variant_name,
+            }
+            for assignment in assignments
+        ],
+        "config": merged_config(assignment.variant.config_override for assignment in assignments),
+    }
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def read_subject(body: bytes) -> Subject:
+    """Read and check the request; fields that are null count as absent. Raises InvalidRequestError."""
+    document = read_json(body)
+    fields = document if isinstance(document, dict) else {}
+    user = fields.get("anonymous_user_id")
+    if not isinstance(user, str) or not trim(user):
+        raise InvalidRequestError("Field 'anonymous_user_id' is required and must be non-empty.")
+    platform = fields.get("platform")
+    if platform is not None and platform not in PLATFORMS:
+        raise InvalidRequestError(f"Field 'platform' must be one of: {', '.join(PLATFORMS)}.")
+    texts: dict[str, str | None] = {"anonymous_user_id": trim(user)}
+    for name in OPTIONAL_TEXTS:
+        value = fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidRequestError(f"Field '{name}' must be a string value.")
+        texts[name] = value
+    for name, text in texts.items():
+        problem = identifier_problem(name, text or "")
+        if problem:
+            raise InvalidRequestError(f"Field {problem}.")
+    return Subject(trim(user), platform, texts["app_version"])

@@ -1,0 +1,33 @@
+"""Identifiers as clients send them: how they are trimmed, how long they may be, how logs show them."""
+
+from __future__ import annotations
+
+from api.json_text import text_problem
+
+# Endpoints without an API key act for this tenant.
+DEFAULT_TENANT = "default"
+PLATFORMS = ("ios", "android")
+MAX_IDENTIFIER_CHARACTERS = 512
+# What JavaScript's trim removes; Python's strip differs in five characters, and ids decide buckets.
+JAVASCRIPT_SPACE = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+
+
+def trim(text: str) -> str:
+    """Remove white space at both ends, exactly as JavaScript's trim does."""
+    return text.strip(JAVASCRIPT_SPACE)
+
+
+def mask(text: str) -> str:
+    """Shorten an id for logs: longer than 12 characters shows as its first 8, `...` and its last 4."""
+    return text if len(text) <= 12 else f"{text[:8]}...{text[-4:]}"
+
+
+def identifier_problem(name: str, text: str) -> str | None:
+    """Say why an identifier cannot be stored; None when it can."""
+    if len(text) > MAX_IDENTIFIER_CHARACTERS:
+        return f"{name} must be <= {MAX_IDENTIFIER_CHARACTERS} chars"
+    problem = text_problem(text)
+    return f"{name} {problem}" if problem else None

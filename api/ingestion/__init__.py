@@ -1,0 +1,1 @@
+"""Ingestion of events: protocols parse bodies into batches, one core commits them."""

@@ -1,0 +1,54 @@
+"""What a protocol makes of a request body: rows to store, and an answer for each event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from api.ingestion.timestamps import FIRST_MOMENT
+from pipeline.event_store import EventRow, LedgerKey
+
+UNSTORABLE = "event cannot be stored"
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """One request's events.
+
+    `rows` are those to store, `indexes` their places in the request; `errors` maps the other places to the reason.
+    `size` is the number of bytes they came in.
+    """
+
+    tenant_id: str
+    received_at: datetime = FIRST_MOMENT
+    size: int = 0
+    rows: list[EventRow] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def ledger_key(self) -> LedgerKey:
+        """The account its refused events are booked on."""
+        return LedgerKey(self.tenant_id, self.received_at.date())
+
+    def refuse_rows(self, positions: frozenset[int]) -> EventBatch:
+        """Return the batch with the rows at `positions` refused: what the database itself could not hold."""
+        kept = [position for position in range(len(self.rows)) if position not in positions]
+        return EventBatch(
+            self.tenant_id,
+            self.received_at,
+            self.size,
+            [self.rows[position] for position in kept],
+            [self.indexes[position] for position in kept],
+            {**self.errors, **{self.indexes[position]: UNSTORABLE for position in positions}},
+        )
+
+    def results(self) -> list[dict[str, object]]:
+        """Return the answer for each event, in the order of the request."""
+        answers: dict[int, dict[str, object]] = {
+            index: {"index": index, "status": "accepted", "event_id": row.event_id}
+            for index, row in zip(self.indexes, self.rows, strict=True)
+        }
+        for index, error in self.errors.items():
+            answers[index] = {"index": index, "status": "rejected", "error": error}
+        return [answers[index] for index in sorted(answers)]

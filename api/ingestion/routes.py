@@ -1,0 +1,48 @@
+"""POST /v1/events: the mobile protocol in front of the ingestion core."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.bodies import read_body
+from api.errors import documented
+from api.ingestion.fast_path import read_batch
+from api.ingestion.models import EventsRequest, EventsResponse
+from api.ingestion.timestamps import cut_to_milliseconds
+from api.openapi import json_body
+from api.request_log import note_user
+from api.state import services
+from pipeline.clock import iso_millis
+
+router = APIRouter(tags=["events"])
+
+
+@router.post(
+    "/v1/events",
+    summary="Send events",
+    response_model=EventsResponse,
+    responses=documented(400, 413, 415, 503),
+    openapi_extra=json_body(EventsRequest),
+)
+async def receive_events(request: Request) -> Response:
+    """Store 1 to 100 events of one user; answers when they are committed.
+
+    A wrong envelope fails the request, a wrong event is rejected alone. Sending the same event_id again stores nothing
+    twice. The body is JSON of at most 1 MiB, plain or with `Content-Encoding: gzip` (then the limit holds for both).
+    """
+    parts = services(request)
+    received_at = cut_to_milliseconds(parts.clock())
+    batch = read_batch(await read_body(request), received_at)
+    if batch.rows:
+        note_user(request.scope, batch.rows[0].anonymous_user_id)
+    committed = await parts.ingestion.submit(batch)
+    content = {
+        "ok": True,
+        "received_at": iso_millis(received_at),
+        "accepted": len(committed.rows),
+        "rejected": len(committed.errors),
+        "results": committed.results(),
+    }
+    return Response(msgspec.json.encode(content), media_type="application/json")

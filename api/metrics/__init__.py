@@ -1,0 +1,1 @@
+"""Metrics endpoints: read published aggregate tables only, never raw events."""

@@ -1,0 +1,103 @@
+"""GET /v1/metrics/...: summary (public), daily, experiments and funnels (with the dashboard token)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.errors import documented
+from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
+from api.metrics.queries import read_days, read_experiments, read_funnels, read_summary
+from api.metrics.token import require_token
+from api.metrics.window import DEFAULT_DAYS, MAX_DAYS, read_name, read_window
+from api.openapi import query_parameters
+from api.state import services
+from pipeline.clock import iso_millis
+
+WINDOW_DAYS = {
+    "name": "window_days",
+    "description": "UTC days to look back on, today included.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": DEFAULT_DAYS},
+}
+EXPERIMENT_ID = {"name": "experiment_id", "description": "Only this experiment.", "schema": {"type": "string"}}
+FUNNEL_NAME = {"name": "funnel_name", "description": "Only this funnel.", "schema": {"type": "string"}}
+
+router = APIRouter(prefix="/v1/metrics", tags=["metrics"])
+protected = APIRouter(dependencies=[Depends(require_token)], responses=documented(401))
+
+
+@router.get(
+    "/summary",
+    summary="The latest day at a glance",
+    response_model=SummaryResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS),
+)
+async def summary(request: Request) -> Response:
+    """Return the main metrics of the latest day with data, and each variant's logging rate."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    metrics = await parts.database.run(lambda connection: read_summary(connection, window))
+    return _answer({"generated_at": iso_millis(now), "metrics": metrics})
+
+
+@protected.get(
+    "/daily",
+    summary="Metrics by day",
+    response_model=DailyResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS),
+)
+async def daily(request: Request) -> Response:
+    """Return the daily metrics of each day of the window that has any, ascending."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    days = await parts.database.run(lambda connection: read_days(connection, window))
+    return _answer({**window.header(now), "no_data": not days, "days": days})
+
+
+@protected.get(
+    "/experiments",
+    summary="Experiments and their metrics",
+    response_model=ExperimentsResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS, EXPERIMENT_ID),
+)
+async def experiments(request: Request) -> Response:
+    """Return all experiments, of any status, with their configuration and their metrics in the window."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    wanted = read_name(request, "experiment_id")
+    found = await parts.database.run(lambda connection: read_experiments(connection, window, wanted))
+    no_data = not any(experiment["series"] for experiment in found)
+    return _answer({**window.header(now), "no_data": no_data, "experiments": found})
+
+
+@protected.get(
+    "/funnels",
+    summary="Funnels by day and step",
+    response_model=FunnelsResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS, FUNNEL_NAME),
+)
+async def funnels(request: Request) -> Response:
+    """Return users and events of each funnel step and day, overall and per variant."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    wanted = read_name(request, "funnel_name")
+    rows = await parts.database.run(lambda connection: read_funnels(connection, window, wanted))
+    return _answer({**window.header(now), "no_data": not rows, "rows": rows})
+
+
+router.include_router(protected)
+
+
+def _answer(content: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,36 @@
+"""Descriptions of requests that routes read by themselves, for OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Describe a JSON body (openapi_extra) by a model, its definitions inlined."""
+    schema = _inlined(model.model_json_schema())
+    examples = schema.pop("examples", [])
+    content: dict[str, Any] = {"schema": schema}
+    if examples:
+        content["example"] = examples[0]
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def query_parameters(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """Describe query parameters (openapi_extra), each a dict of name, description and schema."""
+    return {"parameters": [{"in": "query", "required": False, **parameter} for parameter in parameters]}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    definitions = schema.pop("$defs", {})
+
+    def inline(part: Any) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inline(definitions[part["$ref"].rsplit("/", 1)[1]])
+            return {key: inline(value) for key, value in part.items()}
+        return [inline(item) for item in part] if isinstance(part, list) else part
+
+    inlined: dict[str, Any] = inline(schema)
+    return inlined

@@ -1,0 +1,23 @@
+"""The code location: everything Dagster knows of Tidemark, listed."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets import COMPUTED, PUBLISHED, events
+from dagster_project.automation import late_days, nightly, refresh
+from dagster_project.checks import CHECKS
+from dagster_project.resources import Deployment
+
+ASSETS = [events, *COMPUTED, *PUBLISHED]
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=CHECKS,
+    jobs=[refresh],
+    schedules=[nightly],
+    sensors=[late_days],
+    resources={"deployment": Deployment(database_url=dg.EnvVar("DATABASE_URL"))},
+    # A process per step would cost seconds each, for steps that share memory limits and locks anyway.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,28 @@
+-- The tenant's running experiments with their variants, whatever their dates and targeting.
+-- Grain: one row per experiment that has a variant, in order of experiment_id; variants as a JSON list.
+-- Parameters: tenant_id text.
+SELECT
+    experiments.experiment_id,
+    experiments.start_at,
+    experiments.end_at,
+    experiments.targeting,
+    jsonb_agg(
+        jsonb_build_object(
+            'variant_id', experiment_variants.variant_id,
+            'variant_name', experiment_variants.variant_name,
+            'weight', experiment_variants.weight,
+            'config_override', experiment_variants.config_override
+        )
+    ) AS variants
+FROM experiments
+INNER JOIN experiment_variants
+    ON experiment_variants.tenant_id = experiments.tenant_id
+    AND experiment_variants.experiment_id = experiments.experiment_id
+WHERE experiments.tenant_id = %(tenant_id)s
+    AND experiments.status = 'RUNNING'
+GROUP BY
+    experiments.experiment_id,
+    experiments.start_at,
+    experiments.end_at,
+    experiments.targeting
+ORDER BY experiments.experiment_id

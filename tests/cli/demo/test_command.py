@@ -1,0 +1,178 @@
+"""`demo --once` from end to end, with its report held against what is in Postgres and in the lake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cli.demo.experiments import read_experiments
+from cli.demo.folder import DemoFolder
+from cli.demo.simulation import simulate
+from cli.ports import free_port
+from pipeline.event_store import store
+from pipeline.lake import Lake
+from pipeline.settings import REPOSITORY
+from tests.cli.demo.worlds import arrived
+from tests.makers import event_row
+
+SMALL = ("--users", "60", "--days", "5")
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "TIDEMARK_HOME": str(tmp_path / "a home"),
+        "DATABASE_URL": database_url,
+        "PORT": str(free_port()),
+        "DAGSTER_PORT": str(free_port()),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+
+def demo(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "demo", "--once", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def number(connection: psycopg.Connection, query: str) -> int:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(row[0] or 0)
+
+
+def simulated_events(home: Path) -> int:
+    plan = DemoFolder(home / "demo").plan()
+    assert plan is not None
+    experiments = read_experiments(REPOSITORY / "tests.json", plan)
+    return sum(1 for _ in arrived(list(simulate(plan, experiments.assign)), plan.now))
+
+
+def own_processes(home: str) -> Iterator[str]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if f"TIDEMARK_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    yield (entry / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+
+
+@pytest.mark.slow
+def test_a_small_demo_ends_with_a_report_that_is_true(
+    environment: Mapping[str, str], connection: psycopg.Connection
+) -> None:
+    home = Path(environment["TIDEMARK_HOME"])
+    done = demo(environment, *SMALL)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    assert report["already_there"] is False
+    check_report(report, connection, home)
+    assert report["sent"]["differing"] == 0
+    assert report["sent"]["events"] > 0
+    assert list(report["seconds"]) == ["simulate", "import", "deliver", "materialize"]
+    assert list(own_processes(str(home))) == []
+
+    again = demo(environment)
+    assert again.returncode == 0, again.stderr
+    second = json.loads(again.stdout)
+    assert second["already_there"] is True
+    kept = ("users", "seed", "first_day", "last_day", "events", "lake", "published_rows", "yesterday", "variants")
+    assert {name: second[name] for name in kept} == {name: report[name] for name in kept}
+
+    other = demo(environment, "--users", "61")
+    assert other.returncode == 1
+    assert "already has a demo with --users 60" in other.stderr
+
+
+def check_report(report: dict[str, Any], connection: psycopg.Connection, home: Path) -> None:
+    events, unique = report["events"], simulated_events(home)
+    assert events["stored"] == number(connection, "SELECT count(*) FROM event_logs") == unique
+    assert events["rejected"] == 0
+    received = number(connection, "SELECT sum(received) FROM ingestion_ledger")
+    assert received == events["stored"] + events["duplicates_avoided"]
+    assert number(connection, "SELECT sum(conflict) FROM ingestion_ledger") == 0
+    snapshot = Lake(home / "lake").snapshot()
+    assert snapshot is not None
+    assert report["lake"]["rows"] == sum(file.rows for file in snapshot.files) == unique
+    for table, rows in report["published_rows"].items():
+        assert rows == number(connection, f"SELECT count(*) FROM {table}") > 0, table
+    assert number(connection, "SELECT count(DISTINCT day) FROM daily_metric_rollups") == report_days(report)
+    yesterday = f"(SELECT '{report['last_day']}'::date - 1)"
+    assert report["yesterday"]["dau"] == number(
+        connection,
+        "SELECT count(DISTINCT anonymous_user_id) FROM event_logs"
+        f" WHERE (occurred_at AT TIME ZONE 'UTC')::date = {yesterday}",
+    )
+    for variant in report["variants"]:
+        assert variant["users_assigned"] == number(
+            connection,
+            f"SELECT count(*) FROM assignments WHERE experiment_id = '{variant['experiment_id']}'"
+            f" AND variant_id = '{variant['variant_id']}'",
+        )
+    assert len(report["variants"]) == 5
+
+
+def report_days(report: dict[str, Any]) -> int:
+    plan_days = 5
+    assert report["lake"]["days"] <= plan_days + 1
+    return plan_days
+
+
+@pytest.mark.slow
+def test_a_killed_demo_is_completed_by_the_next_one(
+    environment: Mapping[str, str], connection: psycopg.Connection
+) -> None:
+    home = Path(environment["TIDEMARK_HOME"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "demo", *SMALL],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not number(connection, "SELECT count(*) FROM event_logs"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not DemoFolder(home / "demo").is_done()
+
+    done = demo(environment, *SMALL)
+    assert done.returncode == 0, done.stderr
+    check_report(json.loads(done.stdout), connection, home)
+
+
+def test_a_database_with_other_data_is_refused(environment: Mapping[str, str], connection: psycopg.Connection) -> None:
+    store(connection, [event_row(occurred_at=event_row().occurred_at - timedelta(days=1))])
+    done = demo(environment, *SMALL)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.strip().splitlines()[-1].startswith("tidemark: the database already holds data that is not a")
+    assert number(connection, "SELECT count(*) FROM event_logs") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--users", "3"], ["--days", "1"], ["--seed", "-1"], ["--users", "many"]])
+def test_impossible_sizes_are_wrong_usage(environment: Mapping[str, str], arguments: list[str]) -> None:
+    done = demo(environment, *arguments)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr

@@ -1,0 +1,76 @@
+"""The checks stop what is wrong: a lost row, a doubled row, a rollup that breaks a rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+import duckdb
+from deltalake import write_deltalake
+
+from pipeline.lake_schema import PARTITION_COLUMN
+from tests.dagster_project.conftest import Installation
+from tests.makers import NOW, event_row, event_rows
+
+LAST = NOW.date()
+FIRST = LAST - timedelta(days=4)
+SPOILT = LAST - timedelta(days=2)
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {
+        f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}": evaluation
+        for evaluation in result.get_asset_check_evaluations()
+    }
+
+
+def assert_nothing_follows(installation: Installation, result: dg.ExecuteInProcessResult) -> None:
+    assert not result.success
+    done = {event.asset_key for event in result.get_asset_materialization_events()}
+    assert done == {dg.AssetKey("events")}
+    assert installation.published("SELECT count(*) FROM daily_metric_rollups") == [(0,)]
+    assert installation.published("SELECT count(*) FROM funnel_rollups") == [(0,)]
+
+
+def test_a_row_that_never_reached_the_lake_is_found_and_stops_everything(installation: Installation) -> None:
+    installation.receive(event_rows(300, days=5))
+    assert installation.materialize(FIRST, LAST, "events").success
+    lost = event_row(7, occurred_at=NOW - timedelta(days=2) + timedelta(hours=3))
+    installation.receive([lost])
+    # As if an export had skipped it: its transaction lies below the watermark that the lake remembers.
+    with installation.connection.transaction():
+        installation.connection.execute("ALTER TABLE event_logs DISABLE TRIGGER event_logs_append_only")
+        installation.connection.execute("UPDATE event_logs SET ingest_xid = '3' WHERE event_id = %s", [lost.event_id])
+        installation.connection.execute("ALTER TABLE event_logs ENABLE TRIGGER event_logs_append_only")
+    result = installation.materialize(FIRST, LAST)
+    check = evaluations(result)["events:lake_matches_postgres"]
+    assert not check.passed
+    assert SPOILT.isoformat() in str(check.metadata["days"].value)
+    assert FIRST.isoformat() not in str(check.metadata["days"].value)
+    assert_nothing_follows(installation, result)
+
+
+def test_a_row_that_is_in_the_lake_twice_is_found_and_stops_everything(installation: Installation) -> None:
+    installation.receive(event_rows(300, days=5))
+    assert installation.materialize(FIRST, LAST, "events").success
+    lake = installation.deployment.lake()
+    snapshot = lake.snapshot()
+    assert snapshot is not None
+    twice = duckdb.sql(
+        f"SELECT *, DATE '{SPOILT}' AS {PARTITION_COLUMN} FROM read_parquet($files, hive_partitioning = false) LIMIT 1",
+        params={"files": snapshot.paths(SPOILT, SPOILT)},
+    ).to_arrow_table()
+    table = lake.table()
+    assert table is not None
+    write_deltalake(table, twice.cast(table.schema().to_arrow()), mode="append")
+    result = installation.materialize(FIRST, LAST)
+    check = evaluations(result)["events:lake_matches_postgres"]
+    assert not check.passed
+    assert SPOILT.isoformat() in str(check.metadata["days"].value)
+    assert FIRST.isoformat() not in str(check.metadata["days"].value)
+    assert_nothing_follows(installation, result)
+
+
+def test_healthy_days_pass(installation: Installation) -> None:
+    installation.receive(event_rows(300, days=5))
+    assert all(check.passed for check in evaluations(installation.materialize(FIRST, LAST)).values())

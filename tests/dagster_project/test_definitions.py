@@ -1,0 +1,109 @@
+"""The code location: what it holds, in which order things run, and what starts by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from cli.dagster_processes import DEFINITIONS, LOCATION
+from dagster_project.assets import COMPUTED, PUBLISHED
+from dagster_project.definitions import ASSETS, CHECKS, defs
+from dagster_project.partitions import DAYS
+from pipeline.jobs import JOBS, job_named
+from pipeline.settings import REPOSITORY
+
+GRAPH = {
+    "events": set(),
+    "daily_rollup": {"events"},
+    "experiment_rollup": {"events"},
+    "funnel_rollup": {"events"},
+    "daily_metric_rollups": {"daily_rollup"},
+    "experiment_metric_rollups": {"experiment_rollup"},
+    "funnel_rollups": {"funnel_rollup"},
+}
+BLOCKING = {
+    "events:lake_matches_postgres",
+    "daily_rollup:keeps_its_rules",
+    "experiment_rollup:keeps_its_rules",
+    "funnel_rollup:keeps_its_rules",
+}
+WARNING = {
+    "daily_metric_rollups:is_fresh",
+    "experiment_metric_rollups:is_fresh",
+    "funnel_rollups:is_fresh",
+}
+
+
+def check_name(key: dg.AssetCheckKey) -> str:
+    return f"{key.asset_key.to_user_string()}:{key.name}"
+
+
+def test_everything_loads() -> None:
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_the_assets_and_what_each_waits_for() -> None:
+    graph = defs.resolve_asset_graph()
+    found = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == GRAPH
+
+
+def test_every_asset_shares_the_days_and_runs_a_range_in_one_run() -> None:
+    for asset in ASSETS:
+        assert asset.partitions_def is DAYS
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+        assert asset.group_names_by_key[asset.key] == "tidemark"
+
+
+def test_every_job_has_its_computing_and_its_publishing_asset() -> None:
+    assert [asset.key.to_user_string() for asset in COMPUTED] == [f"{job}_rollup" for job in JOBS]
+    assert [asset.key.to_user_string() for asset in PUBLISHED] == [job_named(job).table for job in JOBS]
+
+
+def test_only_the_export_retries() -> None:
+    retrying = [asset.key.to_user_string() for asset in ASSETS if asset.op.retry_policy is not None]
+    assert retrying == ["events"]
+
+
+def test_the_checks_and_which_of_them_stop_what_follows() -> None:
+    specs = [spec for check in CHECKS for spec in check.check_specs]
+    assert {check_name(spec.key) for spec in specs if spec.blocking} == BLOCKING
+    assert {check_name(spec.key) for spec in specs if not spec.blocking} == WARNING
+
+
+def test_the_schedule_and_the_sensor_are_on_by_default() -> None:
+    repository = defs.get_repository_def()
+    assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
+        "nightly": "RUNNING"
+    }
+    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {"late_days": "RUNNING"}
+
+
+def test_the_workspace_names_the_location_as_the_supervisor_does() -> None:
+    (location,) = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())["load_from"]
+    assert location["python_module"]["location_name"] == LOCATION
+    assert location["python_module"]["module_name"] == DEFINITIONS
+
+
+def test_the_instance_is_silent_and_runs_one_thing_at_a_time(dagster_home: Path) -> None:
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        assert instance.telemetry_enabled is False
+        assert instance.nux_enabled is False
+        assert instance.run_monitoring_enabled is True
+        assert instance.run_retries_enabled is False
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 1
+
+
+def test_importing_the_definitions_opens_nothing_and_needs_no_settings() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import dagster_project.definitions"],
+        cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
