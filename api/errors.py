@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 RETRY_AFTER_SECONDS = 2
-TITLES = {400: "Invalid request"}
+TITLES = {400: "Invalid request", 413: "Payload Too Large"}
 MESSAGES = {
     404: "No such route. See /docs for what this server offers.",
     405: "This route does not take that method. See /docs for what it takes.",

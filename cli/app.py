@@ -58,10 +58,7 @@ def create_app() -> typer.Typer:
         pass
 
     for name in COMMAND_MODULES:
-        try:
-            importlib.import_module(name).register(app)
-        except ModuleNotFoundError:
-            continue
+        importlib.import_module(name).register(app)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from cli.embedded_postgres import EmbeddedPostgres
 from cli.postgres_binaries import MINIMUM_MAJOR
 from cli.postgres_lease import leased
+from cli.progress import step
 from pipeline.database import connect
 from pipeline.migrations import migrate
 from pipeline.settings import Settings
@@ -58,7 +59,10 @@ def reachable_database(settings: Settings) -> Iterator[str]:
         check_reachable(url)
         yield url
         return
-    with leased(embedded_postgres(settings)) as url:
+    server = embedded_postgres(settings)
+    with ExitStack() as stack:
+        with nullcontext() if server.exists else step("Making the embedded Postgres (once)"):
+            url = stack.enter_context(leased(server))
         yield url
 
 

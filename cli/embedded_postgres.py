@@ -192,6 +192,7 @@ class EmbeddedPostgres:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
         kept.write_text(f"{port}\n")
+        self.account.own(kept)
         return port
 
     def _create_database(self) -> None:

@@ -48,4 +48,8 @@ class FileLock:
             self._descriptor = None
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:  # a command run once by root must not lock out the owner of the folder
+            folder = self._path.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        return descriptor

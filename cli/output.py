@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -22,9 +23,13 @@ def print_json(value: object) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """Print one line for people on stderr, where it cannot mix with a command's JSON."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Print one line for people on stderr, where it cannot mix with a command's JSON.
+
+    A terminal that was closed meanwhile is no error: what was started must still be stopped.
+    """
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,7 @@ from cli.running_system import RunningSystem, running_api, running_system
 from cli.stop_signals import StopRequested
 from pipeline.settings import REPOSITORY, Settings
 
-PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:

@@ -80,7 +80,8 @@ def _pip(environment: Path, lock: Path) -> None:
     """Install the requirements, with this Python's own pip or the one that comes with it."""
     python = environment / "bin" / "python"
     if importlib.util.find_spec("ensurepip"):
-        _run([python, "-m", "ensurepip", "--default-pip"])
+        if not any(environment.glob("lib/python3*/site-packages/pip")):
+            _run([python, "-m", "ensurepip", "--default-pip"])
         pip: list[str | Path] = [python, "-m", "pip"]
     elif importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "--python", python]

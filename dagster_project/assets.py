@@ -15,7 +15,7 @@ from dagster_project.reports import (
     published_metadata,
 )
 from dagster_project.resources import Deployment
-from dagster_project.staged_runs import staged_runs
+from dagster_project.same_run import staged_runs
 from pipeline.export import export
 from pipeline.jobs import job_named
 from pipeline.publish import publish
@@ -31,7 +31,7 @@ RETRY_EXPORT = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONEN
 @dg.asset(
     group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, retry_policy=RETRY_EXPORT, kinds={"deltalake"}
 )
-def events(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult:
+def events(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
     """Every acknowledged event, in the lake: asking for any day exports all that is new, whatever its day."""
     exported = export(deployment.database_url, deployment.lake())
     snapshot = deployment.lake().snapshot(exported.lake_version)
@@ -56,7 +56,7 @@ def computing_asset(job: str, description: str) -> dg.AssetsDefinition:
         name=f"{job}_rollup", description=description, deps=[events],
         group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, kinds={"duckdb"},
     )  # fmt: skip
-    def rollup(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult:
+    def rollup(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
         settings, as_of = deployment.settings(), deployment.now()
         staged = [
             stage(settings, deployment.database_url, job, window, as_of, say=context.log.info)
@@ -74,7 +74,7 @@ def publishing_asset(job: str, description: str) -> dg.AssetsDefinition:
         name=job_named(job).table, description=description, deps=[f"{job}_rollup"],
         group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, kinds={"postgres"},
     )  # fmt: skip
-    def published(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult:
+    def published(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
         settings = deployment.settings()
         staged = [load_staged(settings, run_id) for run_id in staged_runs(context, f"{job}_rollup")]
         results = [publish(deployment.database_url, rollup) for rollup in staged]
@@ -93,5 +93,5 @@ daily_metric_rollups = publishing_asset("daily", "The table behind the daily met
 experiment_metric_rollups = publishing_asset("experiment", "The table behind the experiment endpoints and dashboard.")
 funnel_rollups = publishing_asset("funnel", "The table behind the funnel endpoint and dashboard.")
 
-COMPUTED = [daily_rollup, experiment_rollup, funnel_rollup]
-PUBLISHED = [daily_metric_rollups, experiment_metric_rollups, funnel_rollups]
+COMPUTED = [daily_rollup, experiment_rollup, funnel_rollup]  # in the order of JOBS
+PUBLISHED = [daily_metric_rollups, experiment_metric_rollups, funnel_rollups]  # likewise

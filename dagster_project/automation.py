@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_project.assets import PUBLISHED
 from dagster_project.partitions import FIRST_DAY, range_tags
 from dagster_project.resources import Deployment
-from dagster_project.staged_runs import LAKE_ROWS
+from dagster_project.same_run import LAKE_ROWS
 from pipeline.jobs import DEFAULT_WINDOW_DAYS, LONGEST_FOLLOW_UP, MAXIMUM_WINDOW_DAYS
 from pipeline.lake import LakeSnapshot
 

@@ -1,20 +1,39 @@
 """The checks between the stages: what they find wrong is not published.
 
-Blocking checks run once per run and look at all its days. No postponed annotations here: Dagster reads them as they are.
+A check runs once per run and looks at all of the run's days.
+No postponed annotations here: Dagster reads the annotation of `context` as it stands.
 """
+
+from collections.abc import Iterable
+from datetime import timedelta
 
 import dagster as dg
 
 from dagster_project.assets import COMPUTED, PUBLISHED, events
 from dagster_project.partitions import DAYS, days_of, windows_of
 from dagster_project.resources import Deployment
-from dagster_project.staged_runs import staged_runs
+from dagster_project.same_run import AUDIT, LAKE_VERSION, audited_version, staged_runs
+from pipeline.checks import freshness, lake_matches_postgres
+from pipeline.jobs import JOBS, Window
+from pipeline.lake import LakeSnapshot
 from pipeline.publish import verify
-from pipeline.staging import load_staged
+from pipeline.staging import StagedRollup, load_staged
+
+
+@dg.asset_check(
+    asset=events, name=AUDIT.name, partitions_def=DAYS, blocking=True,
+    description="Each day holds the same events in the lake as in Postgres: none lost, none twice, none exchanged.",
+)  # fmt: skip
+def lake_matches_events(context: dg.AssetCheckExecutionContext, deployment: Deployment) -> dg.AssetCheckResult:
+    """Compare every day of the run with Postgres, as far as the lake's watermark says it is exported."""
+    snapshot = deployment.lake().snapshot()
+    found = differences(deployment, snapshot, windows_of(days_of(context.partition_keys)))
+    version = {} if snapshot is None else {LAKE_VERSION: snapshot.version}
+    return dg.AssetCheckResult(passed=not found, metadata={"days": found, **version})
 
 
 def rules_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    """Make the check that a computed rollup keeps every rule of its table."""
+    """Make the check that a computed rollup keeps every rule of its table, and rests on an audited lake."""
 
     @dg.asset_check(
         asset=asset, name="keeps_its_rules", partitions_def=DAYS, blocking=True,
@@ -22,14 +41,55 @@ def rules_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     )  # fmt: skip
     def keeps_its_rules(context: dg.AssetCheckExecutionContext, deployment: Deployment) -> dg.AssetCheckResult:
         settings = deployment.settings()
-        found = [
-            finding
-            for run_id in staged_runs(context, asset.key.to_user_string())
-            for finding in verify(deployment.database_url, load_staged(settings, run_id))
-        ]
+        found: list[str] = []
+        for run_id in staged_runs(context, asset.key.to_user_string()):
+            staged = load_staged(settings, run_id)
+            found += verify(deployment.database_url, staged)
+            if staged.lake_version != audited_version(context):
+                found += unaudited_differences(deployment, staged)
         return dg.AssetCheckResult(passed=not found, metadata={"findings": found})
 
     return keeps_its_rules
 
 
-CHECKS = [*(rules_check(asset) for asset in COMPUTED)]
+def freshness_check(asset: dg.AssetsDefinition, job: str) -> dg.AssetChecksDefinition:
+    """Make the check that yesterday is published; it warns, since old days may be published all the same."""
+
+    @dg.asset_check(asset=asset, name="is_fresh", description="Yesterday, or a later day, is published.")
+    def is_fresh(deployment: Deployment) -> dg.AssetCheckResult:
+        now = deployment.now()
+        (found,) = (state for state in freshness(deployment.database_url, now) if state.job == job)
+        return dg.AssetCheckResult(
+            passed=found.fresh,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "newest_day": str(found.newest_day),
+                "wanted_day": (now.date() - timedelta(days=1)).isoformat(),
+            },
+        )
+
+    return is_fresh
+
+
+def unaudited_differences(deployment: Deployment, staged: StagedRollup) -> list[str]:
+    """Audit the lake version of a rollup that this run has not audited: another export came in between."""
+    snapshot = None if staged.lake_version is None else deployment.lake().snapshot(staged.lake_version)
+    return differences(deployment, snapshot, [staged.window])
+
+
+def differences(deployment: Deployment, snapshot: LakeSnapshot | None, windows: Iterable[Window]) -> list[str]:
+    """Return a sentence for every tenant and day on which the lake and Postgres hold different events."""
+    settings = deployment.settings()
+    return [
+        str(balance)
+        for window in windows
+        for balance in lake_matches_postgres(settings, deployment.database_url, snapshot, window.first, window.last)
+        if not balance.matches
+    ]
+
+
+CHECKS = [
+    lake_matches_events,
+    *(rules_check(asset) for asset in COMPUTED),
+    *(freshness_check(asset, job) for asset, job in zip(PUBLISHED, JOBS, strict=True)),
+]

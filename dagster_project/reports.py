@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dagster_project.partitions import FIRST_DAY
 from dagster_project.previews import PREVIEW_ROWS, markdown_table
-from dagster_project.staged_runs import LAKE_ROWS, RUN_IDS
+from dagster_project.same_run import LAKE_ROWS, RUN_IDS
 from pipeline.export import ExportResult
 from pipeline.lake import Lake, LakeSnapshot
 from pipeline.publish import PublishedRollup
@@ -24,7 +24,7 @@ Metadata = dict[str, Any]
 
 def exported_metadata(exported: ExportResult, beyond: Sequence[date]) -> Metadata:
     """Describe an export as a whole; `beyond` are the days it touched without having been asked for them."""
-    preview = [{"day": day, "new events": count} for day, count in reversed(exported.rows_by_day.items())]
+    preview = [{"day": day, "new events": exported.rows_by_day[day]} for day in reversed(exported.days)]
     return {
         "rows_exported": exported.rows,
         "days_touched": len(exported.days),

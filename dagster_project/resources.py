@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+from pydantic import SecretStr
 
 from pipeline.lake import Lake
 from pipeline.settings import Settings
@@ -24,8 +25,8 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
 
     def settings(self) -> Settings:
         """Return the process's settings with this resource's fields in place."""
-        given = {"home": Path(self.home)} if self.home else {}
-        return Settings(database_url=self.database_url, **given)
+        settings = Settings(database_url=SecretStr(self.database_url))
+        return settings.model_copy(update={"home": Path(self.home)}) if self.home else settings
 
     def lake(self) -> Lake:
         """Return the lake of this installation."""

@@ -53,7 +53,8 @@ def advisory_lock(connection: psycopg.Connection, key: AdvisoryLock, *, wait: bo
     else:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", [int(key)]).fetchone()
         if not (row and row[0]):
-            raise LockTakenError(key.name.lower())
+            work = key.name.lower().replace("_", " ")
+            raise LockTakenError(f"another process is at work on this ({work}); try again when it is done")
     try:
         yield
     finally:

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline.lake_schema import FILE_SCHEMA
 
-CHUNK_ROWS = 250_000
-CHUNK_BYTES = 64 * 2**20
+CHUNK_ROWS = 150_000
+CHUNK_BYTES = 32 * 2**20
 REPEATING = (
     "tenant_id",
     "anonymous_user_id",

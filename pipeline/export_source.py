@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from pipeline.statements import statement
 
 BATCH_BYTES = 2**20
-BATCHES_AHEAD = 16
+BATCHES_AHEAD = 8
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def import_file(
         start = record.open(clock(), restart=restart)
         job = _Import(target, record, _tenants(connection), rejects_path, start)
         if not start.finished:
-            with open_reader(path, file_format, target.json_columns) as reader:
+            with open_reader(path, file_format, target.json_columns, target.required) as reader:
                 job.run(reader, watch)
             record.finish(clock())
     end = job.position

@@ -11,7 +11,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -67,11 +67,18 @@ def format_of(path: Path, wanted: str | None = None) -> str:
 
 
 @contextmanager
-def open_reader(path: Path, file_format: str, json_columns: frozenset[str]) -> Iterator[Reader]:
-    """Open a file for reading. Raises ImportFileError when it is not of that format, OSError when it is unreadable."""
+def open_reader(
+    path: Path, file_format: str, json_columns: frozenset[str], required: Sequence[str] = ()
+) -> Iterator[Reader]:
+    """Open a file for reading.
+
+    Raises ImportFileError when it is not of that format or lacks a required column (CSV and Parquet name theirs once;
+    of NDJSON each row tells), OSError when it is unreadable.
+    """
     if file_format == "parquet":
         try:
             with pq.ParquetFile(path) as file:
+                _check_columns(path, file.schema_arrow.names, required)
                 yield ParquetReader(file, json_columns)
         except pa.ArrowException as error:
             raise ImportFileError(f"{path}: not readable as Parquet: {error}") from error
@@ -82,7 +89,12 @@ def open_reader(path: Path, file_format: str, json_columns: frozenset[str]) -> I
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
         size = path.stat().st_size
         try:
-            yield (CsvReader if file_format == "csv" else NdjsonReader)(stream, raw, size, json_columns)
+            if file_format == "csv":
+                csv_reader = CsvReader(stream, raw, size)
+                _check_columns(path, csv_reader.header, required)
+                yield csv_reader
+            else:
+                yield NdjsonReader(stream, raw, size, json_columns)
         except (gzip.BadGzipFile, EOFError) as error:
             raise ImportFileError(f"{path}: the gzip file is damaged or cut off: {error}") from error
 
@@ -128,25 +140,20 @@ class NdjsonReader:
         return msgspec.json.decode(data)
 
 
-@dataclass(frozen=True)
 class CsvReader:
     """A header line, then rows; quoted fields may span lines; an empty field is NULL."""
 
-    stream: IO[bytes] | gzip.GzipFile
-    raw: IO[bytes]
-    size: int
-    json_columns: frozenset[str]
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, raw: IO[bytes], size: int) -> None:
+        csv.field_size_limit(LONGEST_CSV_FIELD)
+        self._raw = raw
+        self._size = size
+        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._rows = csv.reader(self._text, strict=True)
+        self.header = next(self._rows, [])
 
     def records(self) -> Iterator[Record]:
         """Yield every row of the file, with the line it begins on."""
-        csv.field_size_limit(LONGEST_CSV_FIELD)
-        text = io.TextIOWrapper(self.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        rows = csv.reader(text, strict=True)
-        header = next(rows, None)
-        if not header:
-            raise ImportFileError("the CSV file is empty: it needs a header line with the column names")
-        if len(set(header)) < len(header):
-            raise ImportFileError("the CSV header names a column twice")
+        rows, header = self._rows, self.header
         while True:
             line = rows.line_num + 1
             try:
@@ -163,11 +170,10 @@ class CsvReader:
                 yield Record(line, {"raw": fields}, problem)
                 continue
             yield Record(line, {name: field or None for name, field in zip(header, fields, strict=True)})
-        text.detach()
 
     def progress(self) -> tuple[int, int]:
         """Return the bytes read and the file's size."""
-        return self.raw.tell(), self.size
+        return self._raw.tell(), self._size
 
 
 class ParquetReader:
@@ -199,6 +205,16 @@ class ParquetReader:
             return value
         plain = dict(value) if name in maps and isinstance(value, list) else value
         return json.dumps(plain, allow_nan=False, ensure_ascii=False, default=_plain)
+
+
+def _check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
+    if not names:
+        raise ImportFileError(f"{path}: is empty; it needs a header line with the column names")
+    if len(set(names)) < len(names):
+        raise ImportFileError(f"{path}: names a column twice")
+    for name in required:
+        if name not in names:
+            raise ImportFileError(f"{path}: has no column {name}; it has: {', '.join(names)}")
 
 
 def _microseconds(column: pa.Array) -> pa.Array:

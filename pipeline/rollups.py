@@ -136,9 +136,11 @@ def _session(
 @contextmanager
 def _locked(database_url: str, jobs: Sequence[Job], wait: bool, say: Say) -> Iterator[None]:
     """Hold the locks of jobs, taken in the order of JOBS so that two callers cannot wait for each other."""
-    with ExitStack() as stack:
+    with (
+        connect(database_url, application="tidemark-rollup-lock", autocommit=True) as connection,
+        ExitStack() as stack,
+    ):
         for job in jobs:
-            connection = stack.enter_context(connect(database_url, application="tidemark-lock", autocommit=True))
             try:
                 stack.enter_context(advisory_lock(connection, job.lock, wait=False))
             except LockTakenError:

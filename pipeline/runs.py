@@ -93,6 +93,12 @@ def latest_success(connection: psycopg.Connection, job: Job) -> Run | None:
         return cursor.execute(statement("publish/find_latest_success"), {"job_name": job.run_name}).fetchone()
 
 
+def newest_success(connection: psycopg.Connection, job: Job) -> Run | None:
+    """Return the run of a job that published the newest day, or None when none has published yet."""
+    with connection.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(statement("publish/find_newest_success"), {"job_name": job.run_name}).fetchone()
+
+
 @cache
 def code_version() -> str:
     """Return the version of this code, as pyproject.toml names it."""

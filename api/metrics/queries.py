@@ -104,7 +104,7 @@ def _experiment(row: tuple[Any, ...], series: list[tuple[Any, ...]]) -> Json:
         "end_at": _time(end_at),
         "targeting": targeting,
         "variants": variants,
-        "latest_day": latest and iso_millis(day_start(latest)),
+        "latest_day": iso_millis(day_start(latest)) if latest else None,
         "latest_metrics_by_variant": latest_metrics,
         "series": [
             {
@@ -124,7 +124,7 @@ def _metric(name: str, value: float, dimensions: Json) -> Json:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and iso_millis(moment)
+    return iso_millis(moment) if moment else None
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ def demo(
     ] = False,
     users: Annotated[int | None, typer.Option(min=10, max=20_000, help="People to simulate (2000).")] = None,
     days: Annotated[int | None, typer.Option(min=2, max=90, help="UTC days, the last one today (30).")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed makes other people (7).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed makes other people (12).")] = None,
 ) -> None:
     """Run everything, with a month of a simulated app in it, until Ctrl-C; the data stays for the next time."""
     settings = Settings()

@@ -23,12 +23,17 @@ DAYS_TO_MATURE = 2
 
 @dataclass(frozen=True)
 class EventCounts:
-    """Events in Postgres: each once, however often it was sent."""
+    """Events in Postgres, each once, however often it was sent.
+
+    Late ones are counted in the imported history. `sent_live` are those since the cut: the API received them when the
+    demo ran, in one go, so that their lag is that of the demo and not of phones.
+    """
 
     stored: int
     users: int
     later_than_an_hour: int
     later_than_a_day: int
+    sent_live: int
     duplicates_avoided: int
     rejected: int
 
@@ -63,7 +68,7 @@ class VariantReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a demo left behind. `yesterday` holds the overall daily metrics of the day before the plan's last."""
+    """What a demo left behind. `day_before` holds the overall daily metrics of the day before the last."""
 
     users: int
     first_day: date
@@ -72,7 +77,7 @@ class Report:
     events: EventCounts
     lake: LakeCounts
     published_rows: Mapping[str, int]
-    yesterday: Mapping[str, float]
+    day_before: Mapping[str, float]
     variants: tuple[VariantReport, ...]
 
 
@@ -81,9 +86,9 @@ def read_report(settings: Settings, database_url: str, plan: Plan) -> Report:
     days = {"first": plan.first_day, "last": plan.last_day}
     snapshot = Lake(settings.lake).snapshot()
     with connect(database_url, application="tidemark-demo") as connection:
-        [counts] = _rows(connection, "demo/events_received", {})
+        [counts] = _rows(connection, "demo/events_received", {"cut": plan.cut})
         published = _rows(connection, "demo/published_rows", days)
-        yesterday = _rows(connection, "demo/day_metrics", {"day": plan.last_day - timedelta(days=1)})
+        day_before = _rows(connection, "demo/day_metrics", {"day": plan.last_day - timedelta(days=1)})
         mature = plan.last_day - timedelta(days=DAYS_TO_MATURE)
         variants = _rows(
             connection, "demo/variants", {"first": plan.first_day, "last": mature, "newest": plan.last_day}
@@ -100,7 +105,7 @@ def read_report(settings: Settings, database_url: str, plan: Plan) -> Report:
             version=snapshot.version if snapshot else -1,
         ),
         published_rows={row["table_name"]: row["published"] for row in published},
-        yesterday={row["metric_name"]: row["value"] for row in yesterday},
+        day_before={row["metric_name"]: row["value"] for row in day_before},
         variants=tuple(_variants(variants)),
     )
 
@@ -108,20 +113,24 @@ def read_report(settings: Settings, database_url: str, plan: Plan) -> Report:
 def lines(report: Report) -> Iterator[str]:
     """Yield the report as lines for people."""
     events = report.events
+    yield f"{events.users:,} people, {events.stored:,} events from {report.first_day} to {report.last_day} (UTC)"
     yield (
-        f"{events.users:,} people, {events.stored:,} events from {report.first_day} to {report.last_day}:"
-        f" {events.later_than_an_hour:,} came more than an hour late, {events.later_than_a_day:,} more than a day;"
+        f"  {events.later_than_an_hour:,} came more than an hour late, {events.later_than_a_day:,} more than a day;"
         f" {events.duplicates_avoided:,} were sent again and stored once"
+    )
+    yield (
+        f"  {events.sent_live:,} went through the API, all at the time of the demo: the lag of {report.last_day} is"
+        " that of the demo, not of phones"
     )
     yield (
         f"Lake: {report.lake.rows:,} rows in {report.lake.days} days (version {report.lake.version});"
         f" published: {sum(report.published_rows.values()):,} rows"
     )
-    metrics = report.yesterday
+    metrics = report.day_before
     yield (
-        f"Yesterday: {metrics.get('dau', 0):,.0f} active, {metrics.get('new_users', 0):,.0f} new,"
-        f" {metrics.get('logging_rate_24h', 0):.1%} of the new logged within 24 hours,"
-        f" half of the events within {metrics.get('ingestion_lag_p50', 0):.0f} s"
+        f"On {report.last_day - timedelta(days=1)}: {metrics.get('dau', 0):,.0f} active,"
+        f" {metrics.get('new_users', 0):,.0f} new, {metrics.get('logging_rate_24h', 0):.0%} of them logged within"
+        f" 24 hours; half of the events came within {metrics.get('ingestion_lag_p50', 0):.0f} s"
     )
     yield f"{'Logged within 24 h':<30}{'variant':<26}{'users':>7}{'rate':>8}{'effect':>9}{'truth':>8}"
     for variant in report.variants:

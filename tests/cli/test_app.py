@@ -121,6 +121,14 @@ def test_db_start_stop_and_status(open_folder: Path) -> None:
     assert (stopped["running"], stopped["kept"]) == (False, False)
 
 
+def test_test_hands_its_arguments_to_pytest() -> None:
+    done = tidemark("test", "--collect-only", "-q", "-k", "hands_its_arguments", "tests/cli/test_app.py")
+    assert done.returncode == 0, done.stdout
+    assert "test_app.py::test_test_hands_its_arguments_to_pytest" in done.stdout
+    assert tidemark("test", "-q", "-k", "no test has this name", "tests/cli/test_app.py").returncode == 5
+    assert "handed to pytest" in tidemark("test", "--help").stdout
+
+
 def test_errors_of_files_say_what_to_do() -> None:
     assert explain(OSError(28, "No space left on device", "/data/x")) == (
         "the disk is full (/data/x); free space, or set TIDEMARK_HOME to a folder on another disk"

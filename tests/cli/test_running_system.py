@@ -44,8 +44,8 @@ class Home:
             "DAGSTER_PORT": str(self.dagster_port),
         }
 
-    def start(self, *arguments: str, seconds: float = 150) -> subprocess.Popen[bytes]:
-        """Start a command and wait until it says that it is ready."""
+    def start(self, *arguments: str, until: str = READY, seconds: float = 150) -> subprocess.Popen[bytes]:
+        """Start a command and wait until its output contains `until`."""
         log = self.folder / f"output-{len(self.started)}"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -53,7 +53,7 @@ class Home:
                 env=self.environment, cwd="/", stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         self.started.append(process)
-        wait_until(lambda: READY in log.read_text() or process.poll() is not None, f"{arguments} is ready", seconds)
+        wait_until(lambda: until in log.read_text() or process.poll() is not None, f"{arguments}: {until}", seconds)
         assert process.poll() is None, log.read_text()
         return process
 
@@ -128,6 +128,12 @@ def test_up_runs_everything_refuses_a_second_heals_and_leaves_nothing(home: Home
     assert token.read_text() == secret
 
     assert stop(up) == 0
+    assert home.left() == []
+
+
+@pytest.mark.parametrize("moment", ["Starting Postgres ...", "Starting the API ...", "Starting Dagster ..."])
+def test_a_stop_while_up_is_still_starting_leaves_nothing(home: Home, moment: str) -> None:
+    assert stop(home.start("up", until=moment), signal.SIGTERM) == 0
     assert home.left() == []
 
 

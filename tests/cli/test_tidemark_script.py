@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -119,6 +120,14 @@ def test_an_unsupported_python_is_named(clone: Path, tmp_path: Path) -> None:
     old.unlink()
     none = run(clone, TIDEMARK_PYTHON="", PATH=str(tools))
     assert "(found: none)" in none.stderr
+
+
+def test_a_python_without_ensurepip_uses_its_own_pip(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else found(name))
+    install(clone / ".venv", clone / "requirements.lock", "stamp")
+    assert (clone / ".venv" / "tidemark.stamp").read_text() == "stamp\n"
+    assert not (clone / ".venv" / "tidemark.unfinished").exists()
 
 
 def test_a_python_without_pip_says_what_to_install(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 import duckdb
+import pyarrow as pa
 from deltalake import write_deltalake
 
 from pipeline.lake_schema import PARTITION_COLUMN
@@ -53,22 +54,50 @@ def test_a_row_that_never_reached_the_lake_is_found_and_stops_everything(install
 def test_a_row_that_is_in_the_lake_twice_is_found_and_stops_everything(installation: Installation) -> None:
     installation.receive(event_rows(300, days=5))
     assert installation.materialize(FIRST, LAST, "events").success
-    lake = installation.deployment.lake()
-    snapshot = lake.snapshot()
-    assert snapshot is not None
-    twice = duckdb.sql(
-        f"SELECT *, DATE '{SPOILT}' AS {PARTITION_COLUMN} FROM read_parquet($files, hive_partitioning = false) LIMIT 1",
-        params={"files": snapshot.paths(SPOILT, SPOILT)},
-    ).to_arrow_table()
-    table = lake.table()
-    assert table is not None
-    write_deltalake(table, twice.cast(table.schema().to_arrow()), mode="append")
+    double_a_row(installation)
     result = installation.materialize(FIRST, LAST)
     check = evaluations(result)["events:lake_matches_postgres"]
     assert not check.passed
     assert SPOILT.isoformat() in str(check.metadata["days"].value)
     assert FIRST.isoformat() not in str(check.metadata["days"].value)
     assert_nothing_follows(installation, result)
+
+
+def test_a_rollup_of_a_lake_that_its_run_did_not_audit_is_audited_itself(installation: Installation) -> None:
+    installation.receive(event_rows(300, days=5))
+    assert installation.materialize(FIRST, LAST).success
+    before = installation.published("SELECT DISTINCT run_id FROM daily_metric_rollups")
+    double_a_row(installation)
+    result = installation.materialize(FIRST, LAST, "daily_rollup", "daily_metric_rollups")
+    assert not result.success
+    findings = evaluations(result)["daily_rollup:keeps_its_rules"].metadata["findings"].value
+    assert SPOILT.isoformat() in str(findings)
+    assert installation.published("SELECT DISTINCT run_id FROM daily_metric_rollups") == before
+
+
+def test_a_table_without_yesterday_warns_and_stops_nothing(installation: Installation) -> None:
+    old = LAST - timedelta(days=10)
+    result = installation.materialize(old, old)
+    assert result.success
+    check = evaluations(result)["funnel_rollups:is_fresh"]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.metadata["newest_day"].value == old.isoformat()
+    yesterday = LAST - timedelta(days=1)
+    assert evaluations(installation.materialize(yesterday, yesterday))["funnel_rollups:is_fresh"].passed
+
+
+def double_a_row(installation: Installation) -> None:
+    """Append an event of SPOILT to the lake a second time."""
+    lake = installation.deployment.lake()
+    snapshot, table = lake.snapshot(), lake.table()
+    assert snapshot is not None
+    assert table is not None
+    twice = duckdb.sql(
+        f"SELECT *, DATE '{SPOILT}' AS {PARTITION_COLUMN} FROM read_parquet($files, hive_partitioning = false) LIMIT 1",
+        params={"files": snapshot.paths(SPOILT, SPOILT)},
+    ).to_arrow_table()
+    write_deltalake(table, twice.cast(pa.schema(table.schema().to_arrow())), mode="append")
 
 
 def test_healthy_days_pass(installation: Installation) -> None:

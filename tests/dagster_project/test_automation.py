@@ -13,7 +13,7 @@ from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
 
 LAST = NOW.date()
-FIRST = LAST - timedelta(days=4)
+FIRST = LAST - timedelta(days=5)
 
 
 def tick(installation: Installation, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:

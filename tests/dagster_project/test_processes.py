@@ -1,14 +1,15 @@
-"""The real processes: one run from the command line, and a backfill through the UI's server and the daemon."""
+"""The real processes: the guide's commands, and a backfill through the UI's server and the daemon."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,11 +23,14 @@ import pytest
 from cli.child_process import Child, ChildProcess
 from cli.dagster_processes import code_server, daemon, webserver, write_workspace
 from cli.ports import free_port
+from dagster_project.definitions import ASSETS
 from pipeline.event_store import store
 from pipeline.settings import REPOSITORY
 from tests.makers import event_rows
+from tests.waiting import wait_until
 
 DEADLINE_SECONDS = 240
+ASSET_NAMES = [asset.key.to_user_string() for asset in ASSETS]
 VOLUME = "SELECT sum(value)::int FROM daily_metric_rollups WHERE metric_name = 'event_volume_by_name'"
 
 LAUNCH_BACKFILL = """
@@ -74,23 +78,35 @@ def volume(connection: psycopg.Connection) -> int | None:
     return None if row is None else row[0]
 
 
-def test_a_range_from_the_command_line_is_one_run(
+def test_the_guide_s_commands_materialize_a_day_and_a_range_in_one_run_each(
     connection: psycopg.Connection, environment: Mapping[str, str], days: list[date]
 ) -> None:
+    variables, materialize, _ = guide_commands()
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*"),
-            *("--partition-range", f"{days[0]}...{days[-1]}", "-m", "dagster_project.definitions"),
-        ],
+        ["bash", "-euo", "pipefail", "-c", f"{variables}\n{materialize}"],
         cwd=REPOSITORY, env=dict(environment), capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert volume(connection) == 400
+    today = days[-1]
+    month = {today.replace(day=number).isoformat() for number in range(1, today.day + 1)}
+    published = connection.execute("SELECT DISTINCT day::text FROM funnel_rollups").fetchall()
+    assert {day for (day,) in published} == month
     with dg.DagsterInstance.get() as instance:
-        (run,) = instance.get_runs()
-        assert run.is_success
-        assert run.tags["dagster/asset_partition_range_start"] == days[0].isoformat()
-        assert instance.get_materialized_partitions(dg.AssetKey("funnel_rollups")) == {day.isoformat() for day in days}
+        runs = instance.get_runs()
+        assert [run.is_success for run in runs] == [True, True]
+        assert instance.get_materialized_partitions(dg.AssetKey("funnel_rollups")) == month
+
+
+@pytest.mark.slow
+def test_the_guide_s_development_server_loads_the_assets(environment: Mapping[str, str], tmp_path: Path) -> None:
+    port = free_port()
+    command = (*shlex.split(guide_commands()[2]), "--host", "127.0.0.1", "--port", str(port))
+    child = Child("dagster-dev", command, environment, REPOSITORY, is_ready=lambda: server_answers(port))
+    with running(child, tmp_path):
+        found = graphql(port, "{ assetNodes { assetKey { path } repository { location { name } } } }", {})["assetNodes"]
+        assert {node["assetKey"]["path"][0] for node in found} == set(ASSET_NAMES)
+        assert {node["repository"]["location"]["name"] for node in found} == {"tidemark"}
+    assert processes_of(environment) == []
 
 
 @pytest.mark.slow
@@ -107,14 +123,10 @@ def test_a_backfill_through_the_ui_is_one_run_with_its_checks(
         running(webserver(environment, workspace, ui_port), logs),
         running(daemon(environment, workspace), logs),
     ):
-        assets = [
-            "events", "daily_rollup", "experiment_rollup", "funnel_rollup",
-            "daily_metric_rollups", "experiment_metric_rollups", "funnel_rollups",
-        ]  # fmt: skip
         launched = graphql(
             ui_port,
             LAUNCH_BACKFILL,
-            {"days": [day.isoformat() for day in days], "assets": [{"path": [asset]} for asset in assets]},
+            {"days": [day.isoformat() for day in days], "assets": [{"path": [asset]} for asset in ASSET_NAMES]},
         )["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
 
@@ -122,15 +134,14 @@ def test_a_backfill_through_the_ui_is_one_run_with_its_checks(
             found: dict[str, Any] = graphql(ui_port, BACKFILL, {"id": launched["backfillId"]})
             return dict(found["partitionBackfillOrError"])
 
-        wait_until(lambda: backfill()["status"] != "REQUESTED", "the backfill to end")
+        wait_until(lambda: backfill()["status"] != "REQUESTED", seconds=DEADLINE_SECONDS)
         assert backfill()["status"] == "COMPLETED_SUCCESS", backfill()
         (run,) = backfill()["runs"]
     assert volume(connection) == 400
     with dg.DagsterInstance.get() as instance:
         checks = instance.get_records_for_run(run["id"], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
         assert len(checks) == 7
-    left = [process for process in psutil.process_iter(["environ"]) if belongs(process, environment["DAGSTER_HOME"])]
-    assert left == []
+    assert processes_of(environment) == []
 
 
 @contextmanager
@@ -140,11 +151,11 @@ def running(child: Child, logs: Path) -> Iterator[ChildProcess]:
     with ExitStack() as stack:
         process = ChildProcess(child, log)
         stack.callback(process.kill)
-        wait_until(lambda: process.exit_code() is not None or child.is_ready(), f"{child.name} to be ready")
+        wait_until(lambda: process.exit_code() is not None or child.is_ready(), seconds=DEADLINE_SECONDS)
         assert process.exit_code() is None, log.read_text()
         yield process
         process.terminate()
-        wait_until(lambda: process.exit_code() is not None, f"{child.name} to stop")
+        wait_until(lambda: process.exit_code() is not None, seconds=DEADLINE_SECONDS)
 
 
 def graphql(port: int, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,13 +171,28 @@ def graphql(port: int, query: str, variables: Mapping[str, Any]) -> dict[str, An
     return data
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_SECONDS} s for {what}"
-        time.sleep(0.1)
+def guide_commands() -> list[str]:
+    """The shell blocks of the guide, run by this interpreter in place of the launcher's own."""
+    text = (REPOSITORY / "docs/guides/dagster.md").read_text(encoding="utf-8")
+    python = shlex.quote(sys.executable)
+    return [
+        block.replace("./tidemark", f"{python} -m cli").replace(".venv/bin/dagster", f"{python} -m dagster")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
 
 
-def belongs(process: psutil.Process, dagster_home: str) -> bool:
-    environ = process.info["environ"] or {}
-    return environ.get("DAGSTER_HOME") == dagster_home and process.pid != os.getpid()
+def server_answers(port: int) -> bool:
+    try:
+        return bool(graphql(port, "{ workspaceOrError { __typename } }", {}))
+    except OSError:
+        return False
+
+
+def processes_of(environment: Mapping[str, str]) -> list[psutil.Process]:
+    """Processes that still work for this DAGSTER_HOME, except this one."""
+    return [
+        process
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get("DAGSTER_HOME") == environment["DAGSTER_HOME"]
+        and process.pid != os.getpid()
+    ]

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from dagster_project.staged_runs import staged_runs
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, add_experiment, assign, event_row, event_rows
 
@@ -123,7 +122,6 @@ def test_a_publication_without_its_computation_says_what_to_do(installation: Ins
     failure = next(event for event in result.all_events if event.is_step_failure)
     assert "materialize daily_rollup together with" in str(failure.step_failure_data.user_failure_data)
     assert installation.published("SELECT run_id FROM daily_metric_rollups") == before
-    assert staged_runs.__doc__
 
 
 def test_days_that_can_no_longer_be_computed_fail_and_stay_as_they_were(installation: Installation) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from cli.demo.network import Batch, SimulatedEvent
-from cli.demo.plan import Plan
+from cli.demo.plan import DEFAULT_SEED, Plan
 from cli.demo.simulation import Assigner, Life
 
 NOON = datetime(2026, 11, 19, 12, 30, 15, 123_456, tzinfo=UTC)  # a Thursday
@@ -15,7 +15,7 @@ LANDING, DENSITY = "exp_3_landing_journey", "exp_4_achievements_density"
 NAMES = {(LANDING, "A"): "a", (LANDING, "B"): "b", (LANDING, "C"): "c", (DENSITY, "A"): "a", (DENSITY, "B"): "b"}
 
 
-def plan(users: int = 200, days: int = 30, seed: int = 7, now: datetime = NOON) -> Plan:
+def plan(users: int = 200, days: int = 30, seed: int = DEFAULT_SEED, now: datetime = NOON) -> Plan:
     return Plan(users, days, seed, now)
 
 

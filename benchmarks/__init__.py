@@ -1,0 +1,1 @@
+"""Benchmarks: each one command, each printing the machine it ran on."""

@@ -1,0 +1,22 @@
+-- Generates the assignments of the benchmark's users in both experiments, made when each user begins.
+-- Grain and key: one row per user and experiment.
+-- Parameters: users, seed bigint, first_moment timestamptz.
+INSERT INTO assignments (
+    tenant_id,
+    anonymous_user_id,
+    experiment_id,
+    variant_id,
+    assigned_at
+)
+SELECT
+    'default',
+    md5('person' || person)::uuid::text,
+    chosen.experiment_id,
+    chosen.variant_id,
+    %(first_moment)s::timestamptz + abs(hashint8extended(person, %(seed)s + 4) %% 30) * interval '1 day'
+FROM generate_series(0::bigint, %(users)s::bigint - 1) AS person
+CROSS JOIN LATERAL (
+    VALUES
+    ('landing', chr(65 + abs(hashint8extended(person, %(seed)s + 5) %% 3)::integer)),
+    ('density', chr(65 + abs(hashint8extended(person, %(seed)s + 6) %% 2)::integer))
+) AS chosen (experiment_id, variant_id)

@@ -1,0 +1,12 @@
+-- Reads the published rows of daily_metric_rollups, without their runs.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Parameters: first_day, last_day date, both included.
+SELECT
+    tenant_id,
+    day,
+    metric_name,
+    dimension_key,
+    value,
+    dimensions
+FROM daily_metric_rollups
+WHERE day BETWEEN %(first_day)s AND %(last_day)s

@@ -1,0 +1,13 @@
+-- Reads the published rows of experiment_metric_rollups, without their runs.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Parameters: first_day, last_day date, both included.
+SELECT
+    tenant_id,
+    day,
+    experiment_id,
+    variant_id,
+    metric_name,
+    value,
+    dimensions
+FROM experiment_metric_rollups
+WHERE day BETWEEN %(first_day)s AND %(last_day)s

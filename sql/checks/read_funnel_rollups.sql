@@ -1,0 +1,15 @@
+-- Reads the published rows of funnel_rollups, without their runs.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Parameters: first_day, last_day date, both included.
+SELECT
+    tenant_id,
+    day,
+    funnel_name,
+    step_name,
+    dimension_key,
+    experiment_id,
+    variant_id,
+    users_count,
+    events_count
+FROM funnel_rollups
+WHERE day BETWEEN %(first_day)s AND %(last_day)s

@@ -1,0 +1,212 @@
+"""An acknowledged event is committed; what cannot be committed is answered 503, and nobody pays for a neighbour."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from api.ingestion.batch import UNSTORABLE, EventBatch
+from api.ingestion.core import IngestionCore
+from api.request_log import make_logger
+from cli.embedded_postgres import EmbeddedPostgres
+from pipeline.migrations import migrate
+from tests.api.servers import free_port, server_process, wait_until
+from tests.api.vectors import event
+from tests.makers import NOW, event_row
+
+
+def body(*events: object, user: str = "u") -> bytes:
+    return json.dumps({"anonymous_user_id": user, "events": events}).encode()
+
+
+def count(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM event_logs").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_the_answer_waits_for_the_commit(
+    client: httpx.Client, database_url: str, connection: psycopg.Connection
+) -> None:
+    """While another session locks the table nothing can be committed, and so nothing is answered."""
+    answers: list[httpx.Response] = []
+    with psycopg.connect(database_url) as blocker:
+        blocker.execute("LOCK TABLE event_logs IN SHARE ROW EXCLUSIVE MODE")
+        thread = threading.Thread(target=lambda: answers.append(client.post("/v1/events", content=body(event()))))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'event_logs'::regclass"
+        wait_until(lambda: connection.execute(waiting).fetchone() == (1,))
+        assert answers == []
+    thread.join()
+    assert answers[0].json()["accepted"] == 1
+    assert count(connection) == 1
+
+
+def test_the_same_events_from_many_clients_are_stored_once(
+    client: httpx.Client, connection: psycopg.Connection
+) -> None:
+    content = body(*(event(event_id=str(uuid.UUID(int=number))) for number in range(50)))
+
+    async def send() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=60) as own:
+            return await asyncio.gather(*(own.post("/v1/events", content=content) for _ in range(20)))
+
+    for response in asyncio.run(send()):
+        assert (response.status_code, response.json()["accepted"]) == (200, 50)
+    assert count(connection) == 50
+    ledger = connection.execute("SELECT sum(received), sum(stored), sum(duplicate) FROM ingestion_ledger").fetchone()
+    assert ledger == (1000, 50, 950)
+
+
+def test_every_acknowledged_event_survives_kill_9_of_the_server(
+    database_url: str, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    acknowledged: set[str] = set()
+    port = free_port()
+
+    async def send(url: str, until: asyncio.Event) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            while not until.is_set():
+                ids = [str(uuid.uuid4()) for _ in range(5)]
+                try:
+                    response = await client.post(
+                        "/v1/events", content=body(*(event(event_id=event_id) for event_id in ids))
+                    )
+                except httpx.TransportError:
+                    return
+                assert response.status_code == 200
+                acknowledged.update(ids)
+
+    async def send_and_kill(url: str, process_id: int, goal: int) -> None:
+        until = asyncio.Event()
+        senders = [asyncio.create_task(send(url, until)) for _ in range(8)]
+        while len(acknowledged) < goal and not all(sender.done() for sender in senders):
+            await asyncio.sleep(0.01)
+        os.kill(process_id, signal.SIGKILL)
+        until.set()
+        await asyncio.gather(*senders)
+
+    for round_number in range(1, 4):
+        with server_process(database_url, tmp_path / "log", port=port) as (url, process):
+            asyncio.run(send_and_kill(url, process.pid, round_number * 300))
+    stored = {row[0] for row in connection.execute("SELECT event_id::text FROM event_logs")}
+    assert len(acknowledged) >= 900
+    assert acknowledged <= stored
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server that the test may stop."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = EmbeddedPostgres(folder / "postgres", options={"fsync": "off"})
+        yield server
+        server.stop()
+
+
+def test_without_its_database_the_api_says_503_and_recovers(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    url = own_postgres.start()
+    migrate(url)
+    requests = [
+        ("POST", "/v1/events", body(event())),
+        ("POST", "/v1/assignment", b'{"anonymous_user_id": "u"}'),
+        ("GET", "/v1/metrics/summary", b""),
+    ]
+    with server_process(url, tmp_path / "log") as (api, _), httpx.Client(base_url=api, timeout=30) as client:
+        for method, path, content in requests:
+            assert client.request(method, path, content=content).status_code == 200
+        own_postgres.stop()
+        for method, path, content in requests:
+            response = client.request(method, path, content=content)
+            assert response.status_code == 503
+            assert response.json() == {
+                "error": "Service Unavailable",
+                "message": "Database is temporarily unavailable. Please retry.",
+            }
+            assert int(response.headers["retry-after"]) > 0
+        assert client.get("/health").json() == {"ok": True}
+        assert client.post("/v1/events", content=b"{").status_code == 400
+        own_postgres.start()
+        for method, path, content in requests:
+            wait_until(lambda: client.request(method, path, content=content).status_code == 200)  # noqa: B023
+
+
+def test_a_restart_of_the_database_costs_no_request(client: httpx.Client, connection: psycopg.Connection) -> None:
+    """Connections of before fail; the work is done again on new ones."""
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark-%'"
+    for number in range(5):
+        user = f"user-{number}"
+        assert client.post("/v1/events", content=body(event(), user=user)).status_code == 200
+        assert client.post("/v1/assignment", json={"anonymous_user_id": user}).status_code == 200
+        connection.execute(others)
+    assert count(connection) == 5
+
+
+def test_what_only_the_database_refuses_is_refused_alone(database_url: str, connection: psycopg.Connection) -> None:
+    """Should validation ever let something through, it costs neither its batch nor the batches it shares a group with."""
+
+    async def run() -> tuple[EventBatch, list[EventBatch]]:
+        core = IngestionCore(database_url, make_logger("ERROR"))
+        rows = [event_row(number) for number in range(12)]
+        rows[3] = rows[3]._replace(properties='{"a": "\\u0000"}')
+        rows[4] = rows[4]._replace(session_id="\ud800")
+        rows[5] = rows[5]._replace(app_version="\0")
+        mixed = EventBatch("default", NOW, 100, rows, list(range(1, 13)), {0: "event_name is required"})
+        others = [EventBatch("default", NOW, 10, [event_row(100 + number)], [0]) for number in range(5)]
+        answers = [asyncio.ensure_future(core.submit(batch)) for batch in (mixed, *others)]
+        await asyncio.sleep(0)
+        core.start()
+        settled = await asyncio.gather(*answers)
+        await asyncio.to_thread(core.close)
+        return settled[0], settled[1:]
+
+    mixed, others = asyncio.run(run())
+    assert mixed.errors == {0: "event_name is required", 4: UNSTORABLE, 5: UNSTORABLE, 6: UNSTORABLE}
+    assert [result["index"] for result in mixed.results()] == list(range(13))
+    assert [len(other.rows) for other in others] == [1] * 5
+    assert count(connection) == 9 + 5
+    ledger = connection.execute("SELECT sum(received), sum(stored), sum(rejected) FROM ingestion_ledger").fetchone()
+    assert ledger == (18, 14, 4)
+
+
+def test_a_full_queue_refuses_and_closing_stores_what_waits(database_url: str, connection: psycopg.Connection) -> None:
+    async def run() -> list[object]:
+        core = IngestionCore(database_url, make_logger("ERROR"), queue_bytes=30_000)
+        batches = [EventBatch("default", NOW, 8_000, [event_row(number)], [0]) for number in range(5)]
+        answers = [asyncio.ensure_future(core.submit(batch)) for batch in batches]
+        await asyncio.sleep(0)
+        core.start()
+        await asyncio.to_thread(core.close)
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    outcomes = Counter(type(outcome).__name__ for outcome in asyncio.run(run()))
+    assert outcomes == {"EventBatch": 3, "OverloadedError": 2}
+    assert count(connection) == 3
+
+
+def test_groups_are_stored_in_one_transaction(database_url: str, connection: psycopg.Connection) -> None:
+    async def run() -> None:
+        core = IngestionCore(database_url, make_logger("ERROR"))
+        batches = [EventBatch("default", NOW, 10, [event_row(number)], [0]) for number in range(100)]
+        answers = [asyncio.ensure_future(core.submit(batch)) for batch in batches]
+        await asyncio.sleep(0)
+        core.start()
+        await asyncio.gather(*answers)
+        await asyncio.to_thread(core.close)
+
+    asyncio.run(run())
+    assert count(connection) == 100
+    assert connection.execute("SELECT count(DISTINCT ingest_xid) FROM event_logs").fetchone() == (1,)

@@ -1,0 +1,91 @@
+"""The fast reader of event batches and the definition agree: on what they accept, and on every stored value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.errors import InvalidRequestError
+from api.ingestion.batch import EventBatch
+from api.ingestion.fast_path import accept_batch, read_batch
+from api.ingestion.validation import validate_batch
+from tests.api.vectors import event
+from tests.makers import NOW
+
+texts = st.one_of(st.text(max_size=20), st.sampled_from(["", "\0", "\ud800", "a\\u0000", "é", "😀", "x" * 513]))
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
+    max_leaves=8,
+)
+times = st.sampled_from(
+    ["2026-02-18T23:58:00Z", "2026-02-18", "2026-02-30", "", "x", "2027-01-01", "1969-01-01", "9999-12-31T24:00:00Z"]
+)
+ids = st.sampled_from(["0D9A41A2-51f3-4a6c-9f0e-0c4a7f6d3b11", "nope", "", "0d9a41a2-51f3-4a6c-9f0e-0c4a7f6d3b1g"])
+names = st.sampled_from(["app_opened", "", "a b", "x" * 81, "é"])
+
+
+def often(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 9).flatmap(lambda roll: usual if roll else values)
+
+
+events = st.fixed_dictionaries(
+    {"event_name": often(names), "occurred_at": often(times)},
+    optional={
+        "properties": often(st.dictionaries(texts, values, max_size=3)),
+        "context": often(st.dictionaries(texts, values, max_size=3)),
+        "event_id": often(ids),
+        "extra": values,
+    },
+)
+envelopes = st.fixed_dictionaries(
+    {"anonymous_user_id": often(texts), "events": often(st.lists(often(events), max_size=4))},
+    optional={
+        "session_id": often(texts),
+        "install_id": often(texts),
+        "app_version": often(texts),
+        "platform": often(st.sampled_from(["ios", "android", "web", ""])),
+        "sent_at": often(times),
+        "extra": values,
+    },
+)
+
+
+def outcome(read: Any, body: bytes) -> tuple[str, object]:
+    try:
+        batch: EventBatch = read(body, NOW)
+    except InvalidRequestError as error:
+        return "refused", error.message
+    rows = [row._replace(properties=json.loads(row.properties), context=json.loads(row.context)) for row in batch.rows]
+    return "read", (rows, batch.indexes, batch.errors)
+
+
+@settings(deadline=None, max_examples=200)
+@given(envelopes, st.booleans())
+def test_both_readers_agree(envelope: dict[str, Any], escaped: bool) -> None:
+    body = json.dumps(envelope, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    assert outcome(read_batch, body) == outcome(validate_batch, body)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=12), st.integers(0, 200), st.integers(0, 12))
+def test_both_readers_agree_on_damaged_bodies(damage: bytes, at: int, removed: int) -> None:
+    body = json.dumps(
+        {"anonymous_user_id": "u", "events": [event(properties={"a": [1.5e3, -0, "t\\n", True, None]}, context={})]}
+    ).encode()
+    at %= len(body)
+    body = body[:at] + damage + body[at + removed :]
+    assert outcome(read_batch, body) == outcome(validate_batch, body)
+
+
+def test_usual_batches_take_the_fast_path_and_keep_every_number() -> None:
+    body = (
+        b'{"anonymous_user_id":"u","events":[{"event_name":"a","occurred_at":"2026-02-18",'
+        b'"properties":{"n":1.10,"big":123456789012345678901234567890,"e":1E5}}]}'
+    )
+    for read in (accept_batch, validate_batch):
+        properties = read(body, NOW).rows[0].properties
+        assert properties == '{"n":1.10,"big":123456789012345678901234567890,"e":1E5}'

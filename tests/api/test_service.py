@@ -1,0 +1,181 @@
+"""The service around the routes: error shape, headers, logs, and a reference that tells the truth offline."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from api.app import create_app
+from api.assignment.models import AssignmentRequest, AssignmentResponse
+from api.errors import ErrorBody
+from api.health import HealthResponse
+from api.ingestion.models import EventsRequest, EventsResponse
+from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
+from api.request_log import RequestLog, make_logger
+from pipeline.settings import Settings
+from tests.api.conftest import TOKEN
+from tests.api.servers import served
+from tests.api.vectors import event
+from tests.makers import NOW
+
+USER = "3c5e81b4-0c5e-468e-84a3-406c97d63cfb"
+
+
+def test_health_needs_no_database(client: httpx.Client) -> None:
+    assert client.get("/health").json() == {"ok": True}
+    assert client.head("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [
+        ("GET", "/", 404, "Not Found"),
+        ("GET", "/v1/events/", 404, "Not Found"),
+        ("POST", "/v2/events", 404, "Not Found"),
+        ("GET", "/v1/events", 405, "Method Not Allowed"),
+        ("OPTIONS", "/v1/assignment", 405, "Method Not Allowed"),
+        ("DELETE", "/health", 405, "Method Not Allowed"),
+    ],
+)
+def test_unknown_routes_and_methods_answer_in_the_error_shape(
+    client: httpx.Client, method: str, path: str, status: int, title: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.json()["error"] == title
+    assert set(response.json()) == {"error", "message"}
+
+
+def test_without_a_token_protected_metrics_are_off(database_url: str) -> None:
+    app = create_app(Settings.model_validate({"database_url": database_url, "dashboard_token": None}))
+    with served(app) as url:
+        response = httpx.get(f"{url}/v1/metrics/daily?window_days=x", headers={"x-dashboard-token": ""})
+    assert (response.status_code, response.json()) == (
+        503,
+        {"error": "Service Unavailable", "message": "Dashboard token is not configured."},
+    )
+
+
+def test_without_any_database_the_service_starts_and_says_503() -> None:
+    with served(create_app(Settings.model_validate({"database_url": None}))) as url:
+        for path, content in (
+            ("/v1/assignment", {"anonymous_user_id": "u"}),
+            ("/v1/events", {"anonymous_user_id": "u", "events": [event()]}),
+        ):
+            response = httpx.post(url + path, json=content)
+            assert response.status_code == 503
+            assert response.headers["retry-after"].isdigit()
+
+
+def test_answers_name_no_software_and_forbid_sniffing(client: httpx.Client) -> None:
+    for path in ("/health", "/nowhere"):
+        headers = client.get(path, headers={"x-request-id": "abc-1"}).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-request-id"] == "abc-1"
+        assert "server" not in headers
+        assert "x-powered-by" not in headers
+    assert re.fullmatch("[0-9a-f]{16}", client.get("/health", headers={"x-request-id": "a b"}).headers["x-request-id"])
+
+
+def test_logs_never_hold_a_whole_user_id(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    client.post("/v1/assignment", json={"anonymous_user_id": USER})
+    client.post("/v1/events", json={"anonymous_user_id": USER, "events": [event(), None]})
+    client.post("/v1/events", json={"anonymous_user_id": "short", "events": [event()]})
+    logged = capfd.readouterr().err
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert [line["anonymous_user_id"] for line in lines] == ["3c5e81b4...3cfb", "3c5e81b4...3cfb", "short"]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("POST", "/v1/assignment", 200), ("POST", "/v1/events", 200), ("POST", "/v1/events", 200),
+    ]  # fmt: skip
+    assert USER not in logged
+
+
+def test_the_unexpected_is_a_500_without_details_and_logged(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(settings, lambda: NOW)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise KeyError(USER)
+
+    @app.middleware("http")
+    async def note(request: Any, call_next: Any) -> Any:
+        request.state.anonymous_user_id = USER
+        return await call_next(request)
+
+    app.user_middleware.reverse()
+    assert app.user_middleware[0].cls is RequestLog
+    with served(app) as url:
+        response = httpx.get(f"{url}/broken")
+    assert response.status_code == 500
+    assert response.json()["error"] == "Internal Server Error"
+    assert "KeyError" not in response.text
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (line["exception"], line["request_id"]) == ("KeyError", response.headers["x-request-id"])
+    assert line["detail"] == "'3c5e81b4...3cfb'"
+
+
+def test_the_log_level_is_that_of_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
+    log = make_logger("warning")
+    log.info("quiet")
+    log.error("loud")
+    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["loud"]
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    model.__name__: model
+    for model in (
+        AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
+        HealthResponse, SummaryResponse,
+    )
+}  # fmt: skip
+
+
+def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Client) -> None:
+    schema = client.get("/openapi.json").json()
+    operations = {
+        (method, path): operation for path, methods in schema["paths"].items() for method, operation in methods.items()
+    }
+    assert set(operations) == {
+        ("get", "/health"), ("post", "/v1/assignment"), ("post", "/v1/events"), ("get", "/v1/metrics/summary"),
+        ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
+    }  # fmt: skip
+    for (_, path), operation in operations.items():
+        assert "422" not in operation["responses"], path
+        for status, answer in operation["responses"].items():
+            name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+            assert (name == "ErrorBody") is (status != "200")
+            for example in schema["components"]["schemas"][name]["examples"]:
+                MODELS[name].model_validate(example)
+
+
+def test_the_documented_requests_are_accepted_and_answered_as_documented(client: httpx.Client) -> None:
+    schema = client.get("/openapi.json").json()
+    for path, request_model, response_model in (
+        ("/v1/events", EventsRequest, EventsResponse),
+        ("/v1/assignment", AssignmentRequest, AssignmentResponse),
+    ):
+        example = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        request_model.model_validate(example)
+        response = client.post(path, json=example)
+        assert response.status_code == 200
+        response_model.model_validate(response.json())
+
+
+def test_the_reference_shows_every_route_and_loads_nothing(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert f"<code>{path}</code>" in page.text
+    assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//|@import|<script", page.text)
+
+
+def test_wrong_tokens_leave_no_trace_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    client.get("/v1/metrics/daily", headers={"x-dashboard-token": TOKEN})
+    assert TOKEN not in capfd.readouterr().err
