@@ -12,11 +12,13 @@ import secrets
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from api.errors import error_response
 from api.identifiers import mask
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CLIENT_CLOSED_REQUEST = 499  # nginx's code, in the log only: nobody is there to get an answer
 INTERNAL_ERROR = "Something went wrong on our side. The request can be repeated."
 SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
@@ -33,7 +36,7 @@ def make_logger(level: str) -> Any:  # noqa: ANN401 - structlog's own type for a
     """Return a logger that writes JSON lines of at least `level` to stderr, whole user ids masked."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     return structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
+        _Stderr(),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -78,6 +81,8 @@ class RequestLog:
         failure: Exception | None = None
         try:
             await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED_REQUEST
         except Exception as error:
             failure = error
             if not status:
@@ -109,6 +114,17 @@ def describe(error: BaseException) -> dict[str, object]:
     else:
         described["detail"] = str(error)[:500]
     return described
+
+
+class _Stderr:
+    """Writes whole lines to what is stderr at that moment; a log nobody can read must not fail requests."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = msg
 
 
 def _render_masked(_: object, __: str, event: structlog.typing.EventDict) -> str:

@@ -51,6 +51,7 @@ PASSING_PROBLEMS = (
     "Address already in use",
     "could not create any TCP/IP sockets",
 )
+PASSING_STATES = ("starting up", "shutting down", "not yet accepting", "recovery mode", "Connection refused")
 
 
 class PostgresError(Exception):
@@ -104,9 +105,19 @@ class EmbeddedPostgres:
         with FileLock(self.folder / "start.lock"):
             if not self.exists:
                 self._initialise()
-            if self.pid is None:
-                self._launch()
-            return self.url()
+            deadline = time.monotonic() + START_SECONDS
+            while True:
+                if self.pid is None:
+                    self._launch()
+                try:
+                    self._create_database()
+                    return self.url()
+                except (psycopg.OperationalError, PostgresError) as error:
+                    # Another process began to start it and was killed, or it is just ending by itself.
+                    passing = self.pid is None or any(state in str(error) for state in PASSING_STATES)
+                    if not passing or time.monotonic() > deadline:
+                        raise PostgresError(f"the embedded Postgres does not answer: {error}") from None
+                    time.sleep(RETRY_SECONDS)
 
     def stop(self) -> None:
         """Stop the server if it runs; open connections are closed, committed data stays."""
@@ -173,7 +184,6 @@ class EmbeddedPostgres:
                 if not passing or time.monotonic() > deadline:
                     raise PostgresError(f"{error}; {_reason(printed)}(log: {log})") from None
                 time.sleep(RETRY_SECONDS)
-        self._create_database()
 
     def _server_arguments(self) -> str:
         options = {**SERVER_OPTIONS, **(self.options or {}), "port": str(self._port())}

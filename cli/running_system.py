@@ -75,13 +75,12 @@ class RunningSystem:
         write_workspace(workspace, port)
         prepare_instance(self.settings)
         with step("Starting Dagster"):
-            self.supervisor.start_stage([code_server(self.environment, port)], seconds=120)
+            self.supervisor.start_stage([code_server(self.environment, port)])
             self.supervisor.start_stage(
                 [
                     webserver(self.environment, workspace, self.settings.dagster_port),
                     daemon(self.environment, workspace),
                 ],
-                seconds=120,
             )
 
     def run_until_signal(self) -> None:

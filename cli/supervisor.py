@@ -62,7 +62,7 @@ class Supervisor:
         # Children die with the thread that started them (see child_launcher): this one ends last.
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
-    def start_stage(self, children: Sequence[Child], seconds: float = 60.0) -> None:
+    def start_stage(self, children: Sequence[Child], seconds: float = 120.0) -> None:
         """Start children and wait until all of them are ready.
 
         The first stage is what people talk to: it is stopped first, the other stages after it together.

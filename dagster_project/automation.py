@@ -51,7 +51,7 @@ def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @dg.sensor(
     name="late_days",
     job=refresh,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Days of the lake that changed after their rollups were published, whoever exported them.",
 )

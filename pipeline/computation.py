@@ -1,12 +1,12 @@
 """The computation of rollups: the statements of sql/rollups over the files of one lake version.
 
 Work that several jobs need (who is new in the window, and what they did next) is done once per computation. What holds
-state that cannot spill (medians, distinct counts) is done one day at a time.
+state that cannot spill (medians, distinct counts) is done a few days at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipeline.staging import InputFacts
 from pipeline.statements import statement
 
 DayDone = Callable[[], None]
+STRETCH_EVENTS = 1_000_000
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -77,10 +78,10 @@ class Computation:
         _ = self._new_users
         self._run("rollups/create_daily_activity")
         self._run("rollups/create_event_volume")
-        for day in self._window.days():
-            self._run_day("rollups/daily_activity", day)
-            self._run_day("rollups/event_volume", day)
-            self._day_done()
+        for first, last in self._stretches():
+            self._run("rollups/daily_activity", paths=self._paths(first, last), **self._validity)
+            self._run("rollups/event_volume", paths=self._paths(first, last), **self._validity)
+            self._done(first, last)
         return ()
 
     def _experiment(self) -> tuple[tuple[str, str, str], ...]:
@@ -96,16 +97,16 @@ class Computation:
             self._engine.register("assignments", cursor.fetch_record_batch())
             self._run("rollups/assigned_users", window_start=self._window.start, assigned_before=self._assigned_before)
             self._engine.unregister("assignments")
-        self._day_done()
+        self._done(self._window.first, self._window.last)
         names = ("tenant_id", "experiment_id", "variant_id")
         return tuple(zip(*(variants.column(name).to_pylist() for name in names), strict=True))
 
     def _funnel(self) -> tuple[tuple[str, str, str], ...]:
         self._run("rollups/funnel_steps")
         self._run("rollups/create_funnel_activity")
-        for day in self._window.days():
-            self._run_day("rollups/funnel_activity", day)
-            self._day_done()
+        for first, last in self._stretches():
+            self._run("rollups/funnel_activity", paths=self._paths(first, last), **self._validity)
+            self._done(first, last)
         return ()
 
     @cached_property
@@ -153,8 +154,25 @@ class Computation:
         found = [] if self._snapshot is None else self._snapshot.paths(first, last)
         return found or [str(self._no_events)]
 
-    def _run_day(self, name: str, day: date) -> None:
-        self._run(name, paths=self._paths(day, day), day=day, **self._validity)
+    def _stretches(self) -> Iterator[tuple[date, date]]:
+        """Cut the window into stretches of days with a bounded number of events; a bigger day stands alone.
+
+        One statement over a stretch reads its files side by side; over all days at once its state would not be bounded.
+        """
+        stretch: list[date] = []
+        events = 0
+        for day in self._window.days():
+            rows = 0 if self._snapshot is None else self._snapshot.rows(day, day)
+            if stretch and events + rows > STRETCH_EVENTS:
+                yield stretch[0], stretch[-1]
+                stretch, events = [], 0
+            stretch.append(day)
+            events += rows
+        yield stretch[0], stretch[-1]
+
+    def _done(self, first: date, last: date) -> None:
+        for _ in Window(first, last).days():
+            self._day_done()
 
     def _run(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         # Fetched whole: an open result keeps the connection from anything else.

@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 
 from pipeline.lake_schema import FILE_SCHEMA
 
+# Encoding follows every few thousand rows; sorting waits for many, because a chunk makes a row group of each day.
+ENCODE_BYTES = 8 * 2**20
 CHUNK_ROWS = 150_000
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 40 * 2**20
 REPEATING = (
     "tenant_id",
     "anonymous_user_id",
@@ -42,19 +44,22 @@ class DayRows:
 
 
 def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Gather batches (columns of `export/new_events`) into tables of bounded size."""
-    gathered: list[pa.RecordBatch] = []
-    rows = size = 0
+    """Gather batches (columns of `export/new_events`) into tables of bounded size, repeated texts encoded."""
+    raw: list[pa.RecordBatch] = []
+    encoded: list[pa.Table] = []
     for batch in batches:
-        gathered.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
-            yield _encode(gathered)
-            gathered = []
-            rows = size = 0
-    if rows:
-        yield _encode(gathered)
+        raw.append(batch)
+        if sum(part.nbytes for part in raw) < ENCODE_BYTES:
+            continue
+        encoded.append(_encode(raw))
+        raw = []
+        if sum(part.num_rows for part in encoded) >= CHUNK_ROWS or sum(part.nbytes for part in encoded) >= CHUNK_BYTES:
+            yield _join(encoded)
+            encoded = []
+    if raw:
+        encoded.append(_encode(raw))
+    if encoded:
+        yield _join(encoded)
 
 
 def split_days(chunk: pa.Table) -> Iterator[DayRows]:
@@ -93,6 +98,14 @@ def _encode(batches: list[pa.RecordBatch]) -> pa.Table:
         column = chunk[name].dictionary_encode() if name in REPEATING else chunk[name]
         chunk = chunk.set_column(position, name, column.combine_chunks())
     return chunk
+
+
+def _join(parts: list[pa.Table]) -> pa.Table:
+    joined = pa.concat_tables(parts).unify_dictionaries()
+    parts.clear()
+    for position, name in enumerate(joined.schema.names):
+        joined = joined.set_column(position, name, joined[name].combine_chunks())
+    return joined
 
 
 def _rank(column: pa.ChunkedArray) -> pa.Array:

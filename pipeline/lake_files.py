@@ -26,7 +26,7 @@ COMPRESSION_LEVEL = 1
 DICTIONARY_COLUMNS = [
     name
     for name in FILE_SCHEMA.names
-    if name not in {"event_id", "occurred_at", "received_at", "sent_at", "experiment_map"}
+    if name not in {"event_id", "occurred_at", "received_at", "sent_at", "properties", "experiment_map"}
 ]
 STATISTICS_COLUMNS = ["tenant_id", "anonymous_user_id", "event_name", "occurred_at", "received_at"]
 
@@ -72,10 +72,10 @@ class DayFiles:
         return self._finished
 
     def discard(self) -> None:
-        """Remove every file written so far; no version refers to them."""
-        self._close_all()
-        for file in self._finished:
-            (self._folder / file.path).unlink(missing_ok=True)
+        """Remove every file written so far, also when the disk is full; no version refers to them."""
+        paths = [file.path for file in self._finished] + [file.path for file in self._open.values()]
+        for path in paths:
+            (self._folder / path).unlink(missing_ok=True)
 
     def _close_all(self) -> None:
         self._finished.extend(file.close() for file in self._open.values())
@@ -86,8 +86,8 @@ class DayFiles:
 class _DayFile:
     def __init__(self, folder: Path, day: date) -> None:
         self._day = day
-        self._relative = f"{PARTITION_COLUMN}={day.isoformat()}/{uuid.uuid4()}.parquet"
-        path = folder / self._relative
+        self.path = f"{PARTITION_COLUMN}={day.isoformat()}/{uuid.uuid4()}.parquet"
+        path = folder / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._sink = _AppendedFile(path)
         self._writer = pq.ParquetWriter(
@@ -112,7 +112,7 @@ class _DayFile:
         self._writer.close()
         self._sink.drain()
         first, last = (moment.astimezone(UTC) for moment in self._times)
-        return NewFile(self._relative, self._day, self._rows, self._sink.tell(), first, last)
+        return NewFile(self.path, self._day, self._rows, self._sink.tell(), first, last)
 
 
 class _AppendedFile(io.RawIOBase):

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,8 @@ class _Waiting:
 
     def resolve(self, outcome: EventBatch | Exception) -> None:
         """Wake the request up; called from a flusher's thread."""
-        self.loop.call_soon_threadsafe(_settle, self.answer, outcome)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(_settle, self.answer, outcome)
 
 
 class IngestionCore:

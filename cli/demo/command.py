@@ -34,11 +34,10 @@ def demo(
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed makes other people (12).")] = None,
 ) -> None:
     """Run everything, with a month of a simulated app in it, until Ctrl-C; the data stays for the next time."""
-    settings = Settings()
-    check_port("127.0.0.1", settings.dagster_port, "DAGSTER_PORT")
     try:
         # Dagster's processes start when the demo's own Dagster run is over: two cores are few.
-        with running_system(settings, dagster=False) as system:
+        with running_system(Settings(), dagster=False) as system:
+            check_port("127.0.0.1", system.settings.dagster_port, "DAGSTER_PORT")
             outcome = _outcome(system, Wishes(users, days, seed))
             system.start_dagster()
             if once:

@@ -1,4 +1,4 @@
--- Makes the empty daily_activity, which `daily_activity` fills day by day.
+-- Makes the empty daily_activity, which `daily_activity` fills a few days at a time.
 -- Grain and key: one row per (tenant_id, day) with events.
 -- Parameters: none.
 CREATE TABLE daily_activity (

@@ -1,4 +1,4 @@
--- Makes the empty event_volume, which `event_volume` fills day by day.
+-- Makes the empty event_volume, which `event_volume` fills a few days at a time.
 -- Grain and key: one row per (tenant_id, day, event_name) with events.
 -- Parameters: none.
 CREATE TABLE event_volume (

@@ -1,4 +1,4 @@
--- Makes the empty funnel_activity, which `funnel_activity` fills day by day.
+-- Makes the empty funnel_activity, which `funnel_activity` fills a few days at a time.
 -- Grain and key: one row per (tenant_id, day, funnel_name, step_name, dimension_key) with events.
 -- Parameters: none.
 CREATE TABLE funnel_activity (

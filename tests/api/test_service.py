@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import Any
 
 import httpx
@@ -19,11 +20,27 @@ from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsRespon
 from api.request_log import RequestLog, make_logger
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
-from tests.api.servers import served
+from tests.api.servers import served, wait_until
 from tests.api.vectors import event
 from tests.makers import NOW
 
 USER = "3c5e81b4-0c5e-468e-84a3-406c97d63cfb"
+
+
+def read_log(captured: pytest.CaptureFixture[str], lines: int) -> str:
+    """What was logged, once it is that many lines: a line is written after its answer is sent.
+
+    A test must ask for `capfd` before `client`, whose log goes where stderr is when it starts.
+    """
+    logged = ""
+
+    def is_complete() -> bool:
+        nonlocal logged
+        logged += captured.readouterr().err
+        return logged.count("\n") >= lines
+
+    wait_until(is_complete)
+    return logged
 
 
 def test_health_needs_no_database(client: httpx.Client) -> None:
@@ -82,11 +99,11 @@ def test_answers_name_no_software_and_forbid_sniffing(client: httpx.Client) -> N
     assert re.fullmatch("[0-9a-f]{16}", client.get("/health", headers={"x-request-id": "a b"}).headers["x-request-id"])
 
 
-def test_logs_never_hold_a_whole_user_id(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+def test_logs_never_hold_a_whole_user_id(capfd: pytest.CaptureFixture[str], client: httpx.Client) -> None:
     client.post("/v1/assignment", json={"anonymous_user_id": USER})
     client.post("/v1/events", json={"anonymous_user_id": USER, "events": [event(), None]})
     client.post("/v1/events", json={"anonymous_user_id": "short", "events": [event()]})
-    logged = capfd.readouterr().err
+    logged = read_log(capfd, 3)
     lines = [json.loads(line) for line in logged.splitlines()]
     assert [line["anonymous_user_id"] for line in lines] == ["3c5e81b4...3cfb", "3c5e81b4...3cfb", "short"]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [
@@ -116,7 +133,7 @@ def test_the_unexpected_is_a_500_without_details_and_logged(
     assert response.status_code == 500
     assert response.json()["error"] == "Internal Server Error"
     assert "KeyError" not in response.text
-    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    line = json.loads(read_log(capfd, 1))
     assert (line["exception"], line["request_id"]) == ("KeyError", response.headers["x-request-id"])
     assert line["detail"] == "'3c5e81b4...3cfb'"
 
@@ -176,6 +193,13 @@ def test_the_reference_shows_every_route_and_loads_nothing(client: httpx.Client)
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//|@import|<script", page.text)
 
 
-def test_wrong_tokens_leave_no_trace_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+def test_tokens_leave_no_trace_in_the_log(capfd: pytest.CaptureFixture[str], client: httpx.Client) -> None:
     client.get("/v1/metrics/daily", headers={"x-dashboard-token": TOKEN})
-    assert TOKEN not in capfd.readouterr().err
+    assert TOKEN not in read_log(capfd, 1)
+
+
+def test_a_client_that_leaves_is_no_failure(capfd: pytest.CaptureFixture[str], client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+    line = json.loads(read_log(capfd, 1))
+    assert (line["event"], line["status"]) == ("request", 499)

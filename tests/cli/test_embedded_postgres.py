@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,29 @@ def test_first_start_kill_9_and_second_start_keep_the_data(server: EmbeddedPostg
     assert value(url, "SHOW max_prepared_transactions") == "0"
     server.stop()
     assert server.pid is None
+
+
+def test_a_server_whose_starter_was_killed_is_waited_for_and_completed(server: EmbeddedPostgres) -> None:
+    url = server.start()
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute("DROP DATABASE tidemark WITH (FORCE)")
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.pid is None, "the server is gone")
+    # As `pg_ctl start` does, without waiting: the starter was killed right after it.
+    wait_until(lambda: begin_start(server), "its old processes have gone")
+    assert value(server.start(), "SELECT 1") == 1
+
+
+def begin_start(server: EmbeddedPostgres) -> bool:
+    server._run(
+        "pg_ctl", "start", "-W", "-D", server.data, "-l", server.folder / "log", "-o", server._server_arguments()
+    )
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline and server.pid is None:
+        time.sleep(0.01)
+    return server.pid is not None
 
 
 def test_an_interrupted_first_start_is_made_again(server: EmbeddedPostgres) -> None:

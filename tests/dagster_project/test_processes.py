@@ -25,8 +25,10 @@ from cli.dagster_processes import code_server, daemon, webserver, write_workspac
 from cli.ports import free_port
 from dagster_project.definitions import ASSETS
 from pipeline.event_store import store
+from pipeline.export import export
+from pipeline.lake import Lake
 from pipeline.settings import REPOSITORY
-from tests.makers import event_rows
+from tests.makers import event_row, event_rows
 from tests.waiting import wait_until
 
 DEADLINE_SECONDS = 240
@@ -47,6 +49,16 @@ query ($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
     __typename
     ... on PartitionBackfill { status runs { id } }
+  }
+}
+"""
+
+AUTOMATION = """
+{
+  repositoriesOrError {
+    ... on RepositoryConnection {
+      nodes { schedules { name state: scheduleState { status } } sensors { name state: sensorState { status } } }
+    }
   }
 }
 """
@@ -106,12 +118,18 @@ def test_the_guide_s_development_server_loads_the_assets(environment: Mapping[st
         found = graphql(port, "{ assetNodes { assetKey { path } repository { location { name } } } }", {})["assetNodes"]
         assert {node["assetKey"]["path"][0] for node in found} == set(ASSET_NAMES)
         assert {node["repository"]["location"]["name"] for node in found} == {"tidemark"}
-    assert processes_of(environment) == []
+        (repository,) = graphql(port, AUTOMATION, {})["repositoriesOrError"]["nodes"]
+        states = {
+            instigator["name"]: instigator["state"]["status"]
+            for instigator in [*repository["schedules"], *repository["sensors"]]
+        }
+        assert states == {"nightly": "RUNNING", "late_days": "RUNNING"}
+    wait_until(lambda: not processes_of(environment))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_backfill_through_the_ui_is_one_run_with_its_checks(
+def test_a_backfill_through_the_ui_is_one_run_with_its_checks_and_late_days_follow(
     connection: psycopg.Connection, environment: Mapping[str, str], days: list[date], tmp_path: Path
 ) -> None:
     server_port, ui_port = free_port(), free_port()
@@ -137,11 +155,16 @@ def test_a_backfill_through_the_ui_is_one_run_with_its_checks(
         wait_until(lambda: backfill()["status"] != "REQUESTED", seconds=DEADLINE_SECONDS)
         assert backfill()["status"] == "COMPLETED_SUCCESS", backfill()
         (run,) = backfill()["runs"]
-    assert volume(connection) == 400
+        assert volume(connection) == 400
+
+        late = datetime.now(UTC) - timedelta(days=6)
+        store(connection, [event_row(occurred_at=late, received_at=datetime.now(UTC))])
+        export(environment["DATABASE_URL"], Lake(Path(environment["TIDEMARK_HOME"]) / "lake"))
+        wait_until(lambda: volume(connection) == 401, seconds=DEADLINE_SECONDS)
     with dg.DagsterInstance.get() as instance:
         checks = instance.get_records_for_run(run["id"], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
         assert len(checks) == 7
-    assert processes_of(environment) == []
+    wait_until(lambda: not processes_of(environment))
 
 
 @contextmanager

@@ -176,6 +176,7 @@ class Feed:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_export_killed_at_random_moments_heals_and_readers_never_see_half_of_it(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 import pytest
 
 from cli.demo.experiments import read_experiments
 from cli.demo.folder import DemoFolder
+from cli.demo.report import Report, read_report
 from cli.demo.simulation import simulate
 from cli.ports import free_port
 from pipeline.event_store import store
 from pipeline.lake import Lake
-from pipeline.settings import REPOSITORY
+from pipeline.settings import REPOSITORY, Settings
 from tests.cli.demo.worlds import arrived
 from tests.makers import event_row
 
@@ -47,9 +52,35 @@ def demo(environment: Mapping[str, str], *arguments: str) -> subprocess.Complete
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
         check=False,
     )
+
+
+@contextmanager
+def started(environment: Mapping[str, str], said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (
+        said.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "cli", "demo", *SMALL], env=environment, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None, "the demo ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def as_json(report: Report) -> str:
+    return json.dumps(dataclasses.asdict(report), default=str)
 
 
 def number(connection: psycopg.Connection, query: str) -> int:
@@ -76,6 +107,7 @@ def own_processes(home: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_small_demo_ends_with_a_report_that_is_true(
     environment: Mapping[str, str], connection: psycopg.Connection
 ) -> None:
@@ -129,31 +161,44 @@ def check_report(report: dict[str, Any], connection: psycopg.Connection, home: P
             f" AND variant_id = '{variant['variant_id']}'",
         )
     assert len(report["variants"]) == 5
+    cohorts = Counter[str]()
+    for variant in report["variants"]:
+        cohorts[variant["experiment_id"]] += variant["cohort_size"]
+    complete = number(
+        connection,
+        "SELECT count(*) FROM (SELECT min(occurred_at) AS first_seen FROM event_logs"
+        " INNER JOIN (SELECT DISTINCT anonymous_user_id FROM assignments) AS assigned USING (anonymous_user_id)"
+        f" GROUP BY anonymous_user_id) AS users WHERE first_seen < '{report['last_day']} 00:00Z'::timestamptz"
+        " - interval '1 day'",
+    )
+    assert set(cohorts.values()) == {complete}
 
 
 @pytest.mark.slow
-def test_a_killed_demo_is_completed_by_the_next_one(
-    environment: Mapping[str, str], connection: psycopg.Connection
+def test_a_killed_demo_is_completed_by_the_next_one_which_runs_until_it_is_stopped(
+    environment: Mapping[str, str], connection: psycopg.Connection, tmp_path: Path
 ) -> None:
     home = Path(environment["TIDEMARK_HOME"])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "demo", *SMALL],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not number(connection, "SELECT count(*) FROM event_logs"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(environment, tmp_path / "first") as first:
+        wait_for(first, lambda: number(connection, "SELECT count(*) FROM event_logs") > 0)
+        first.kill()
     assert not DemoFolder(home / "demo").is_done()
 
-    done = demo(environment, *SMALL)
-    assert done.returncode == 0, done.stderr
-    check_report(json.loads(done.stdout), connection, home)
+    with started(environment, tmp_path / "second") as second:
+        said = tmp_path / "second"
+        wait_for(second, lambda: "Ctrl-C stops everything" in said.read_text())
+        for port in (environment["PORT"], environment["DAGSTER_PORT"]):
+            assert f"http://127.0.0.1:{port}" in said.read_text()
+        with urlopen(f"http://127.0.0.1:{environment['PORT']}/v1/metrics/summary", timeout=10) as answer:
+            served = json.load(answer)["metrics"]
+        second.send_signal(signal.SIGINT)
+        assert second.wait(timeout=60) == 0, said.read_text()
+    assert list(own_processes(str(home))) == []
+    assert {metric["metric_name"] for metric in served} >= {"logging_rate_24h", "dau", "sessions_submitted_total"}
+    settings = Settings(home=home)
+    plan = DemoFolder(home / "demo").plan()
+    assert plan is not None
+    check_report(json.loads(as_json(read_report(settings, environment["DATABASE_URL"], plan))), connection, home)
 
 
 def test_a_database_with_other_data_is_refused(environment: Mapping[str, str], connection: psycopg.Connection) -> None:
