@@ -11,13 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import adbc_driver_postgresql.dbapi as adbc
 import psycopg
 import pyarrow as pa
 from psycopg.conninfo import make_conninfo
 
 from pipeline.statements import statement
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
 
 BATCH_BYTES = 2**20
 BATCHES_AHEAD = 8
@@ -46,7 +49,7 @@ class Source:
 class ExportTransaction:
     """An open transaction of an export."""
 
-    def __init__(self, cursor: adbc.Cursor, source: Source) -> None:
+    def __init__(self, cursor: Cursor, source: Source) -> None:
         self._cursor = cursor
         self.source = source
 
@@ -65,6 +68,9 @@ def export_transaction(database_url: str) -> Iterator[ExportTransaction]:
 
     Raises adbc_driver_manager.Error when the server cannot be reached.
     """
+    # ADBC loads polars, which takes longer than everything else here: only an export shall pay for it.
+    import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415
+
     system = system_identifier(database_url)
     conninfo = make_conninfo(database_url, application_name="tidemark-export", connect_timeout=5)
     with adbc.connect(conninfo) as connection, connection.cursor() as cursor:

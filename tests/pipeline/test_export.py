@@ -22,7 +22,6 @@ from psycopg.rows import dict_row
 from pipeline.event_store import store
 from pipeline.export import SourceChangedError, export
 from pipeline.lake import Lake, LakeSnapshot
-from pipeline.lake_files import MAX_OPEN_ROW_GROUPS
 from pipeline.settings import REPOSITORY
 from tests.makers import NOW, event_row, event_rows
 
@@ -235,7 +234,23 @@ def test_an_export_of_many_days_writes_one_file_a_day(
     store(connection, rows)
     result = export(database_url, lake)
     assert (len(result.days), result.files, result.rows) == (400, 400, 1_200)
-    assert MAX_OPEN_ROW_GROUPS > 400
+
+
+def test_many_chunks_and_row_groups_hold_every_row_once(
+    database_url: str, connection: psycopg.Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.export_source.BATCH_BYTES", 4_000)
+    monkeypatch.setattr("pipeline.event_batches.ENCODE_BYTES", 8_000)
+    monkeypatch.setattr("pipeline.event_batches.CHUNK_ROWS", 100)
+    monkeypatch.setattr("pipeline.lake_files.MAX_OPEN_ROW_GROUPS", 7)
+    rows = event_rows(2_000, days=5)
+    store(connection, rows)
+    totals: list[int] = []
+    result = export(database_url, lake, rows_written=totals.append)
+    assert len(totals) > 5
+    assert totals[-1] == result.rows == 2_000
+    assert result.files > len(result.days)
+    assert event_ids(lake) == Counter(row.event_id for row in rows)
 
 
 def test_files_are_sorted_by_user_and_time(database_url: str, connection: psycopg.Connection, lake: Lake) -> None:
