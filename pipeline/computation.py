@@ -58,7 +58,7 @@ class Computation:
         self._day_done = day_done
         self._oldest = as_of - VALID_AGE
         self._newest = as_of + VALID_AHEAD
-        self._no_events = scratch / "no_events.parquet"
+        self._no_events = scratch / "day=1970-01-01" / "no_events.parquet"
 
     def compute(self, job: Job) -> tuple[pa.Table, InputFacts]:
         """Return a job's result, sorted by key, and what it was computed from."""
@@ -116,6 +116,7 @@ class Computation:
     @cached_property
     def _tenants(self) -> tuple[str, ...]:
         """Make the tables of tenants and days, and of a lake file without rows."""
+        self._no_events.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(FILE_SCHEMA.empty_table(), self._no_events)
         with connect(self._database_url, application="tidemark-rollup") as connection:
             tenants = tuple(row[0] for row in connection.execute(statement("rollups/read_tenants")))

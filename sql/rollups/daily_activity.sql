@@ -4,11 +4,11 @@
 INSERT INTO daily_activity
 SELECT
     tenant_id,
-    CAST(occurred_at AS DATE) AS day,
+    day,
     count(DISTINCT anonymous_user_id) AS users,
     quantile_cont(greatest(epoch_us(received_at) - epoch_us(occurred_at), 0), [0.5, 0.95]) AS lag_percentiles
-FROM read_parquet($paths)
+FROM read_parquet($paths, hive_partitioning = true)
 WHERE occurred_at BETWEEN $oldest AND $newest
 GROUP BY
     tenant_id,
-    CAST(occurred_at AS DATE)
+    day

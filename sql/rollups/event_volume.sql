@@ -4,12 +4,12 @@
 INSERT INTO event_volume
 SELECT
     tenant_id,
-    CAST(occurred_at AS DATE) AS day,
+    day,
     event_name,
     count(*) AS events
-FROM read_parquet($paths)
+FROM read_parquet($paths, hive_partitioning = true)
 WHERE occurred_at BETWEEN $oldest AND $newest
 GROUP BY
     tenant_id,
-    CAST(occurred_at AS DATE),
+    day,
     event_name
