@@ -50,7 +50,7 @@ def _operation(schema: dict[str, Any], path: str, method: str, operation: dict[s
     anchor = escape(operation["operationId"], quote=True)
     parts = [
         f'<h2 id="{anchor}"><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h2>',
-        f"<p><b>{escape(operation['summary'])}.</b> {escape(operation.get('description', ''))}</p>",
+        f"<p><b>{escape(_sentence(operation['summary']))}</b> {escape(operation.get('description', ''))}</p>",
     ]
     if operation.get("security"):
         parts.append("<p>Needs the header <code>x-dashboard-token</code>.</p>")
@@ -74,6 +74,10 @@ def _operation(schema: dict[str, Any], path: str, method: str, operation: dict[s
             parts.append(f"<p>Answers</p><pre>{escape(json.dumps(model['examples'][0], indent=2))}</pre>")
     parts.append(_table(("Status", "", ""), answers))
     return "".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", "!", ".")) else f"{text}."
 
 
 def _fields(schema: dict[str, Any], prefix: str) -> list[tuple[str, str, str]]:

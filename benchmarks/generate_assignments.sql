@@ -13,7 +13,7 @@ SELECT
     md5('person' || person)::uuid::text,
     chosen.experiment_id,
     chosen.variant_id,
-    %(first_moment)s::timestamptz + abs(hashint8extended(person, %(seed)s + 4) %% 30) * interval '1 day'
+    %(first_moment)s::timestamptz + 2592000000000 * person / %(users)s * interval '1 microsecond'
 FROM generate_series(0::bigint, %(users)s::bigint - 1) AS person
 CROSS JOIN LATERAL (
     VALUES

@@ -1,31 +1,31 @@
--- Generates a stretch of the benchmark's events: 30 days, all of each user's life after a first day of their own.
+-- Generates a stretch of the benchmark's events, in the order of their arrival over 30 days: new users every moment, one
+-- event in ten up to 18 hours late.
 -- Grain and key: one event per number from first_number to last_number; every value follows from number and seed.
--- Parameters: first_number, last_number, users, seed bigint, first_moment timestamptz.
+-- Parameters: first_number, last_number, events, users, seed bigint, first_moment timestamptz.
 WITH draws AS (
     SELECT
         number,
-        abs(hashint8extended(number, %(seed)s) %% %(users)s) AS person,
-        abs(hashint8extended(number, %(seed)s + 1) %% 1000003) AS moment,
+        (2592000000000.0 * number / %(events)s)::bigint AS arrival,
+        abs(hashint8extended(number, %(seed)s) %% greatest(%(users)s * number / %(events)s, 1)) AS person,
         abs(hashint8extended(number, %(seed)s + 2) %% 100) AS kind,
         abs(hashint8extended(number, %(seed)s + 3) %% 1000) AS lateness
     FROM generate_series(%(first_number)s::bigint, %(last_number)s::bigint) AS number
 ),
 
-people AS (
-    SELECT
-        draws.*,
-        2592000000000 * (abs(hashint8extended(person, %(seed)s + 4) %% 30)) / 30 AS born,
-        abs(hashint8extended(person, %(seed)s + 5) %% 3) AS landing,
-        abs(hashint8extended(person, %(seed)s + 6) %% 2) AS density
-    FROM draws
-),
-
 timed AS (
     SELECT
-        people.*,
-        %(first_moment)s::timestamptz
-        + (born + (moment * (2592000000000 - born)) / 1000003) * interval '1 microsecond' AS occurred_at
-    FROM people
+        draws.*,
+        abs(hashint8extended(person, %(seed)s + 5) %% 3) AS landing,
+        abs(hashint8extended(person, %(seed)s + 6) %% 2) AS density,
+        %(first_moment)s::timestamptz + arrival * interval '1 microsecond' AS received_at,
+        %(first_moment)s::timestamptz + greatest(
+            arrival - CASE
+                WHEN lateness < 900 THEN lateness * 10000
+                ELSE (lateness - 899) * 660000000
+            END,
+            2592000000000 * person / %(users)s
+        ) * interval '1 microsecond' AS occurred_at
+    FROM draws
 )
 
 INSERT INTO event_logs (
@@ -60,10 +60,7 @@ SELECT
         'session_submitted', 'achievement_unlocked', 'log_entry_started', 'log_entry_committed', 'node_opened'
     ])[1 + CASE WHEN kind < 25 THEN 0 WHEN kind < 45 THEN 1 ELSE 2 + kind %% 8 END],
     occurred_at,
-    occurred_at + CASE
-        WHEN lateness < 900 THEN lateness * interval '10 milliseconds'
-        ELSE (lateness - 899) * interval '11 minutes'
-    END,
+    received_at,
     NULL,
     jsonb_build_object('screen', 'screen_' || kind, 'position', lateness, 'reps', kind %% 12),
     '{"locale": "en"}',

@@ -81,7 +81,7 @@ def measure(events: int, home: Path) -> dict[str, Any]:
 def generate(database_url: str, events: int) -> None:
     """Write events and assignments with the server's own generator; nothing when they are there already."""
     users = max(int(events * USERS_PER_EVENT), 100)
-    common = {"users": users, "seed": SEED, "first_moment": FIRST_MOMENT}
+    common = {"events": events, "users": users, "seed": SEED, "first_moment": FIRST_MOMENT}
     with connect(database_url, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM event_logs").fetchone()
         if row and row[0] == events:

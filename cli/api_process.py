@@ -22,7 +22,7 @@ def api_process(settings: Settings, environment: Mapping[str, str]) -> Child:
             *(sys.executable, "-m", "uvicorn", "--factory", FACTORY),
             *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.workers)),
             *("--timeout-graceful-shutdown", str(GRACE_SECONDS), "--log-level", settings.log_level.lower()),
-            "--no-access-log",
+            *("--no-access-log", "--no-server-header"),
         ),
         environment,
         REPOSITORY,

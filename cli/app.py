@@ -85,7 +85,7 @@ def explain(error: Exception) -> str:
         text = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
     elif isinstance(error, OSError) and error.errno is not None:
         text = _file_problem(error)
-    elif isinstance(error, psycopg.Error):
+    elif _is_refused_by_database(error):
         text = f"the database refused: {error}"
     elif type(error).__module__.split(".")[0] in OUR_PACKAGES:
         text = str(error) or type(error).__name__
@@ -101,6 +101,12 @@ def _file_problem(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission to write{place}; run as its owner, or set TIDEMARK_HOME to a folder of your own"
     return f"{os.strerror(error.errno or 0)}{place}"
+
+
+def _is_refused_by_database(error: Exception) -> bool:
+    """Say whether the error is a driver's: psycopg's, or ADBC's if a command loaded it (here it would slow the start)."""
+    adbc = sys.modules.get("adbc_driver_manager")
+    return isinstance(error, psycopg.Error) or (adbc is not None and isinstance(error, adbc.Error))
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,6 +1,7 @@
 """Progress on stderr, for everything that may take longer than two seconds.
 
-On a terminal one line is rewritten in place; elsewhere (a log, a pipe) a line appears every few seconds.
+On a terminal one line is rewritten in place; elsewhere (a log, a pipe) a line appears every few seconds, if it differs
+from the one before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Progress:
         self._shown_at = self._started + QUIET_SECONDS - TERMINAL_INTERVAL_SECONDS
         self._count: int | None = None
         self._visible = False
+        self._said = ""
         self._interval = TERMINAL_INTERVAL_SECONDS
 
     def __enter__(self) -> Progress:
@@ -46,12 +48,15 @@ class Progress:
         now = time.monotonic()
         if now - self._shown_at < self._interval:
             return
-        self._shown_at = now
-        self._interval = TERMINAL_INTERVAL_SECONDS if sys.stderr.isatty() else LOG_INTERVAL_SECONDS
+        said = f"{done:,} {self._unit}"
         if total:
-            self._show(f"{self._label}: {done:,} of {total:,} {self._unit} ({min(done / total, 1):.0%})")
-        else:
-            self._show(f"{self._label}: {done:,} {self._unit}")
+            said = f"{done:,} of {total:,} {self._unit} ({min(done / total, 1):.0%})"
+        if said == self._said:
+            return
+        self._shown_at = now
+        self._said = said
+        self._interval = TERMINAL_INTERVAL_SECONDS if sys.stderr.isatty() else LOG_INTERVAL_SECONDS
+        self._show(f"{self._label}: {said}")
 
     def done(self) -> None:
         """Report the end of the work, with what was done and how long it took."""

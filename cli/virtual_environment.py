@@ -15,12 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
 STAMP = "tidemark.stamp"
 UNFINISHED = "tidemark.unfinished"
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 10
 
 
 class InstallationError(Exception):
@@ -37,8 +38,9 @@ def install(environment: Path, lock: Path, stamp: str) -> None:
         with environment.with_name(f"{environment.name}.lock").open("w") as held:
             _wait_for_turn(held)
             if not _is_current(environment, stamp):
-                _make(environment, lock)
-                _pip(environment, lock)
+                started = time.monotonic()
+                _make(environment, lock, started)
+                _pip(environment, lock, started)
                 (environment / STAMP).write_text(f"{stamp}\n")
                 (environment / UNFINISHED).unlink()
     except PermissionError as error:
@@ -63,7 +65,7 @@ def _is_current(environment: Path, stamp: str) -> bool:
     return path.exists() and path.read_text().strip() == stamp and (environment / "bin" / "python").exists()
 
 
-def _make(environment: Path, lock: Path) -> None:
+def _make(environment: Path, lock: Path, started: float) -> None:
     """Make an empty environment, or keep one of the same Python whose packages only need an update."""
     size = sum(line[0].isalpha() for line in lock.read_text(encoding="utf-8").splitlines() if line)
     _say(f"Installing Tidemark's {size} dependencies (once, about a minute) ...")
@@ -72,16 +74,16 @@ def _make(environment: Path, lock: Path) -> None:
     if not kept:
         if environment.exists():
             shutil.rmtree(environment)
-        _run([sys.executable, "-m", "venv", "--without-pip", environment])
+        _run([sys.executable, "-m", "venv", "--without-pip", environment], started)
     (environment / UNFINISHED).touch()
 
 
-def _pip(environment: Path, lock: Path) -> None:
+def _pip(environment: Path, lock: Path, started: float) -> None:
     """Install the requirements, with this Python's own pip or the one that comes with it."""
     python = environment / "bin" / "python"
     if importlib.util.find_spec("ensurepip"):
         if not any(environment.glob("lib/python3*/site-packages/pip")):
-            _run([python, "-m", "ensurepip", "--default-pip"])
+            _run([python, "-m", "ensurepip", "--default-pip"], started)
         pip: list[str | Path] = [python, "-m", "pip"]
     elif importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "--python", python]
@@ -94,26 +96,27 @@ def _pip(environment: Path, lock: Path) -> None:
         [
             *pip, "install", "--require-hashes", "--no-deps", "--no-input", "--disable-pip-version-check", "--quiet",
             "--requirement", lock,
-        ]
+        ],
+        started,
     )  # fmt: skip
 
 
-def _run(command: Sequence[str | Path]) -> None:
-    """Run a command silently, saying now and then that it still runs; show what it printed if it fails."""
+def _run(command: Sequence[str | Path], started: float) -> None:
+    """Run a command silently, saying every ten seconds of the installation (`started`, monotonic) that it still runs.
+
+    Show what it printed if it fails.
+    """
     with tempfile.TemporaryFile() as output:
-        started = said = time.monotonic()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
         )
-        while True:
+        for mark in count(1 + int((time.monotonic() - started) // REPORT_SECONDS)):
             try:
-                code = process.wait(timeout=1)
+                code = process.wait(timeout=started + mark * REPORT_SECONDS - time.monotonic())
                 break
             except subprocess.TimeoutExpired:
-                if time.monotonic() - said >= REPORT_SECONDS:
-                    said = time.monotonic()
-                    _say(f"  still installing, {said - started:.0f} s")
+                _say(f"  still installing, {mark * REPORT_SECONDS} s")
             except BaseException:
                 process.terminate()
                 process.wait()

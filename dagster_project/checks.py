@@ -1,16 +1,15 @@
 """The checks between the stages: what they find wrong is not published.
 
-A check runs once per run and looks at all of the run's days.
+A check runs once per run and looks at all of the run's days. It has no partitions of its own: of a run over several
+days Dagster would keep one result without a day, and show the check as skipped on each of them.
 No postponed annotations here: Dagster reads the annotation of `context` as it stands.
 """
 
-from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 
 from dagster_project.assets import COMPUTED, PUBLISHED, events
-from dagster_project.partitions import DAYS, days_of, windows_of
 from dagster_project.resources import Deployment
 from dagster_project.same_run import AUDIT, LAKE_VERSION, audited_version, staged_runs
 from pipeline.checks import freshness, lake_matches_postgres
@@ -21,22 +20,27 @@ from pipeline.staging import StagedRollup, load_staged
 
 
 @dg.asset_check(
-    asset=events, name=AUDIT.name, partitions_def=DAYS, blocking=True,
+    asset=events, name=AUDIT.name, blocking=True,
     description="Each day holds the same events in the lake as in Postgres: none lost, none twice, none exchanged.",
 )  # fmt: skip
 def lake_matches_events(context: dg.AssetCheckExecutionContext, deployment: Deployment) -> dg.AssetCheckResult:
-    """Compare every day of the run with Postgres, as far as the lake's watermark says it is exported."""
+    """Compare every day of the run with Postgres, as far as the lake's watermark says it is exported.
+
+    Run by itself, without days, it compares the whole lake.
+    """
     snapshot = deployment.lake().snapshot()
-    found = differences(deployment, snapshot, windows_of(days_of(context.partition_keys)))
+    window = window_of_run(context)
+    found = differences(deployment, snapshot, window)
     version = {} if snapshot is None else {LAKE_VERSION: snapshot.version}
-    return dg.AssetCheckResult(passed=not found, metadata={"days": found, **version})
+    audited = "the whole lake" if window is None else f"{window.first} to {window.last}"
+    return dg.AssetCheckResult(passed=not found, metadata={"audited": audited, "days": found, **version})
 
 
 def rules_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     """Make the check that a computed rollup keeps every rule of its table, and rests on an audited lake."""
 
     @dg.asset_check(
-        asset=asset, name="keeps_its_rules", partitions_def=DAYS, blocking=True,
+        asset=asset, name="keeps_its_rules", blocking=True,
         description="Every metric once per tenant and day, no unknown tenant or variant, no impossible value.",
     )  # fmt: skip
     def keeps_its_rules(context: dg.AssetCheckExecutionContext, deployment: Deployment) -> dg.AssetCheckResult:
@@ -71,21 +75,25 @@ def freshness_check(asset: dg.AssetsDefinition, job: str) -> dg.AssetChecksDefin
     return is_fresh
 
 
+def window_of_run(context: dg.AssetCheckExecutionContext) -> Window | None:
+    """Return the days that the run materializes, None when it has none: somebody executes the check by itself."""
+    if not context.op_execution_context.has_partitions:
+        return None
+    keys = context.partition_key_range
+    return Window(date.fromisoformat(keys.start), date.fromisoformat(keys.end))
+
+
 def unaudited_differences(deployment: Deployment, staged: StagedRollup) -> list[str]:
     """Audit the lake version of a rollup that this run has not audited: another export came in between."""
     snapshot = None if staged.lake_version is None else deployment.lake().snapshot(staged.lake_version)
-    return differences(deployment, snapshot, [staged.window])
+    return differences(deployment, snapshot, staged.window)
 
 
-def differences(deployment: Deployment, snapshot: LakeSnapshot | None, windows: Iterable[Window]) -> list[str]:
-    """Return a sentence for every tenant and day on which the lake and Postgres hold different events."""
-    settings = deployment.settings()
-    return [
-        str(balance)
-        for window in windows
-        for balance in lake_matches_postgres(settings, deployment.database_url, snapshot, window.first, window.last)
-        if not balance.matches
-    ]
+def differences(deployment: Deployment, snapshot: LakeSnapshot | None, window: Window | None) -> list[str]:
+    """Return a sentence for every tenant and day (of the window, if given) with different events in the lake."""
+    first, last = (None, None) if window is None else (window.first, window.last)
+    balances = lake_matches_postgres(deployment.settings(), deployment.database_url, snapshot, first, last)
+    return [str(balance) for balance in balances if not balance.matches]
 
 
 CHECKS = [

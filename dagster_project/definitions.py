@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dagster_project.abandoned_runs import abandoned_runs
 from dagster_project.assets import COMPUTED, PUBLISHED, events
 from dagster_project.automation import late_days, nightly, refresh
 from dagster_project.checks import CHECKS
@@ -16,7 +17,7 @@ defs = dg.Definitions(
     asset_checks=CHECKS,
     jobs=[refresh],
     schedules=[nightly],
-    sensors=[late_days],
+    sensors=[late_days, abandoned_runs],
     resources={"deployment": Deployment(database_url=dg.EnvVar("DATABASE_URL"))},
     # A process per step would cost seconds each, for steps that share memory limits and locks anyway.
     executor=dg.in_process_executor,

@@ -6,7 +6,6 @@ moves small integers instead of texts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,12 +13,13 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.export_stamps import Stamps
 from pipeline.lake_schema import FILE_SCHEMA
 
 # Encoding follows every few thousand rows; sorting waits for many, because a chunk makes a row group of each day.
 ENCODE_BYTES = 8 * 2**20
-CHUNK_ROWS = 150_000
-CHUNK_BYTES = 40 * 2**20
+CHUNK_ROWS = 100_000
+CHUNK_BYTES = 32 * 2**20
 REPEATING = (
     "tenant_id",
     "anonymous_user_id",
@@ -29,10 +29,8 @@ REPEATING = (
     "app_version",
     "event_name",
     "context",
-    "assignments",
-    "experiment_map",
+    "stamp",
 )
-MAP_TYPE = FILE_SCHEMA.field("experiment_map").type
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield _join(encoded)
 
 
-def split_days(chunk: pa.Table) -> Iterator[DayRows]:
+def split_days(chunk: pa.Table, stamps: Stamps) -> Iterator[DayRows]:
     """Sort a chunk by day, tenant, user and time, and yield each UTC day's rows."""
     days = pc.floor_temporal(chunk["occurred_at"], unit="day").cast(pa.date32())
     order = pc.sort_indices(
@@ -77,17 +75,14 @@ def split_days(chunk: pa.Table) -> Iterator[DayRows]:
         sort_keys=[(name, "ascending") for name in ("day", "tenant", "user", "time")],
     )
     ordered = chunk.take(order)
-    maps = _maps(ordered["experiment_map"].combine_chunks())
-    ordered = ordered.drop_columns(["experiment_map"])
+    assignments, maps = stamps.columns(ordered)
+    ordered = ordered.append_column("assignments", assignments).append_column("experiment_map", maps)
     start = 0
-    for run in pc.run_end_encode(days.take(order).combine_chunks()).values.to_pylist():
-        count = pc.sum(pc.equal(days, run)).as_py()
+    for run in pc.value_counts(days.take(order).combine_chunks()):
+        count = run["counts"].as_py()
         part = ordered.slice(start, count)
-        columns = [
-            maps.slice(start, count) if field.name == "experiment_map" else part[field.name].cast(field.type)
-            for field in FILE_SCHEMA
-        ]
-        yield DayRows(run, pa.Table.from_arrays(columns, schema=FILE_SCHEMA))
+        columns = [part[field.name].cast(field.type) for field in FILE_SCHEMA]
+        yield DayRows(run["values"].as_py(), pa.Table.from_arrays(columns, schema=FILE_SCHEMA))
         start += count
 
 
@@ -112,12 +107,3 @@ def _rank(column: pa.ChunkedArray) -> pa.Array:
     encoded = column.combine_chunks()
     ranks = pc.rank(encoded.dictionary, sort_keys="ascending", tiebreaker="dense")
     return ranks.take(encoded.indices)
-
-
-def _maps(encoded: pa.DictionaryArray) -> pa.Array:
-    """Parse each distinct JSON object once; a value that is not a string keeps its JSON text."""
-    parsed = [
-        [(key, value if isinstance(value, str) or value is None else json.dumps(value)) for key, value in pairs]
-        for pairs in (json.loads(text).items() for text in encoded.dictionary.to_pylist())
-    ]
-    return pa.array(parsed, MAP_TYPE).take(encoded.indices)

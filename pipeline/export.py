@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipeline.database import AdvisoryLock, advisory_lock, connect
 from pipeline.event_batches import chunks, split_days
 from pipeline.export_source import ExportTransaction, Source, export_transaction, restamp
+from pipeline.export_stamps import Stamps
 from pipeline.lake import EXPORT_WATERMARK, Lake, LakeError
 from pipeline.lake_commit import commit
 from pipeline.lake_files import DayFiles, NewFile
+from pipeline.read_ahead import read_ahead
 
 # App transactions that record, with every export, where its rows came from.
 SYSTEM = "export_system"
 DATABASE = "export_database"
+# Postgres and encoding go on while a chunk is sorted and written.
+CHUNKS_AHEAD = 1
 
 RowsWritten = Callable[[int], None]
 
@@ -70,6 +76,7 @@ def export(
     if lake.folder is None:
         raise LakeError(f"the lake at {lake.location} is not on this machine's disk; exporting there is not supported")
     with (
+        _memory_given_back(),
         connect(database_url, application="tidemark-export", autocommit=True) as connection,
         advisory_lock(connection, AdvisoryLock.EXPORT),
     ):
@@ -79,7 +86,8 @@ def export(
         with export_transaction(database_url) as transaction:
             lo = 0 if rebuild or table is None else table.transaction_version(EXPORT_WATERMARK) or 0
             _check(transaction.source, None if rebuild else table, lo)
-            files = _write(transaction, lo, DayFiles(lake.folder), rows_written)
+            stamps = Stamps(database_url, transaction.source.snapshot)
+            files = _write(transaction, lo, stamps, DayFiles(lake.folder), rows_written)
         hi = transaction.source.hi
         version = None if table is None else table.version()
         if files or (rebuild and table is not None):
@@ -99,13 +107,15 @@ def export(
     )
 
 
-def _write(transaction: ExportTransaction, lo: int, files: DayFiles, rows_written: RowsWritten | None) -> list[NewFile]:
+def _write(
+    transaction: ExportTransaction, lo: int, stamps: Stamps, files: DayFiles, rows_written: RowsWritten | None
+) -> list[NewFile]:
     if transaction.source.hi <= lo:
         return []
     total = 0
     try:
-        for chunk in chunks(transaction.rows(lo)):
-            for part in split_days(chunk):
+        for chunk in read_ahead(chunks(transaction.rows(lo)), CHUNKS_AHEAD):
+            for part in split_days(chunk, stamps):
                 files.append(part.day, part.rows)
             total += chunk.num_rows
             if rows_written is not None:
@@ -114,6 +124,17 @@ def _write(transaction: ExportTransaction, lo: int, files: DayFiles, rows_writte
     except BaseException:
         files.discard()
         raise
+
+
+@contextmanager
+def _memory_given_back() -> Iterator[None]:
+    """Have Arrow use the system's allocator: its own keeps what it freed, a quarter more than an export needs."""
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(usual)
 
 
 def _check(source: Source, table: DeltaTable | None, lo: int) -> None:

@@ -6,8 +6,6 @@ nor vanish. Ids and received_at have no such bound: exports that used them lost 
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 BATCH_BYTES = 2**20
-BATCHES_AHEAD = 8
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class Source:
     """A view of the database: rows with ingest_xid below `hi` are finished.
 
     `next` is the first transaction id the server has not given out, `newest` the highest one found in event_logs.
-    `system` identifies the cluster (None when the server does not tell), `database` the database within it.
+    `system` identifies the cluster (None when the server does not tell), `database` the database within it. Other
+    transactions can share the view while this one lasts: `snapshot` is its name.
     """
 
     hi: int
@@ -39,6 +37,7 @@ class Source:
     newest: int | None
     database: int
     system: int | None
+    snapshot: str
 
     @property
     def has_foreign_rows(self) -> bool:
@@ -54,12 +53,12 @@ class ExportTransaction:
         self.source = source
 
     def rows(self, exported_xid: int) -> Iterator[pa.RecordBatch]:
-        """Stream the rows from `exported_xid` up to the watermark, read ahead by a thread within a memory bound."""
+        """Stream the rows from `exported_xid` up to the watermark, in batches of about a megabyte."""
         self._cursor.execute(statement("export/set_exported_xid"), [str(exported_xid)])
         self._cursor.fetchall()
         self._cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
         self._cursor.execute(statement("export/new_events"))
-        yield from _read_ahead(self._cursor.fetch_record_batch())
+        yield from self._cursor.fetch_record_batch()
 
 
 @contextmanager
@@ -78,8 +77,8 @@ def export_transaction(database_url: str) -> Iterator[ExportTransaction]:
         cursor.execute(statement("export/snapshot"))
         row = cursor.fetchone()
         assert row is not None
-        hi, following, newest, database = row
-        yield ExportTransaction(cursor, Source(hi, following, newest, database, system))
+        hi, following, newest, database, snapshot = row
+        yield ExportTransaction(cursor, Source(hi, following, newest, database, system, snapshot))
 
 
 def system_identifier(database_url: str) -> int | None:
@@ -99,38 +98,3 @@ def restamp(database_url: str) -> int:
         count = connection.execute(statement("export/restamp")).rowcount
         connection.execute(statement("export/forbid_restamp"))
     return count
-
-
-def _read_ahead(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the reader's batches while a thread fetches the next ones, so that Postgres and encoding overlap."""
-    ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(BATCHES_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: pa.RecordBatch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-        return None
-
-    def fetch() -> None:
-        try:
-            for batch in reader:
-                put(batch)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # the reading side raises it
-            put(error)
-
-    thread = threading.Thread(target=fetch, name="export-reader", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.lake_schema import FILE_SCHEMA, PARTITION_COLUMN
 
 # A row group's footer takes about 4 kB of memory until its file is closed.
-MAX_OPEN_ROW_GROUPS = 4_096
+MAX_OPEN_ROW_GROUPS = 1_024
 COMPRESSION_LEVEL = 1
 # A dictionary of values that hardly repeat costs time and saves nothing.
 DICTIONARY_COLUMNS = [

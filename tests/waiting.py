@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
-    """Return as soon as the condition holds. Raises TimeoutError at the deadline."""
+def wait_until(condition: Callable[[], object], what: str = "the condition", seconds: float = 30.0) -> None:
+    """Return as soon as the condition holds. Raises TimeoutError, naming `what`, at the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the condition did not come true within {seconds} s")
+            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.02)

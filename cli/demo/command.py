@@ -10,7 +10,6 @@ import typer
 from cli.dashboard_token import token_file, token_place
 from cli.demo.folder import Wishes
 from cli.output import print_json, print_line
-from cli.ports import check_port
 from cli.run_commands import links
 from cli.running_system import RunningSystem, running_system
 from cli.stop_signals import StopRequested
@@ -37,7 +36,6 @@ def demo(
     try:
         # Dagster's processes start when the demo's own Dagster run is over: two cores are few.
         with running_system(Settings(), dagster=False) as system:
-            check_port("127.0.0.1", system.settings.dagster_port, "DAGSTER_PORT")
             outcome = _outcome(system, Wishes(users, days, seed))
             system.start_dagster()
             if once:

@@ -1,5 +1,5 @@
 -- Streams the rows of event_logs that are finished (their transaction ended) and not yet in the lake.
--- Grain: one row per event; columns in the order of pipeline.lake_schema.FILE_SCHEMA, JSON as text.
+-- Grain: one row per event; JSON as text, but for what `stamps` tells of each stamp once.
 -- Parameters: the setting tidemark.exported_xid (xid8), because COPY takes none. Upper bound: this snapshot's xmin.
 SELECT
     event_id::text AS event_id,
@@ -15,10 +15,9 @@ SELECT
     sent_at,
     properties::text AS properties,
     context::text AS context,
-    assignments::text AS assignments,
     assignment_version,
-    experiment_map::text AS experiment_map,
-    schema_version
+    schema_version,
+    stamp
 FROM event_logs
 WHERE ingest_xid >= current_setting('tidemark.exported_xid')::xid8
     AND ingest_xid < pg_snapshot_xmin(pg_current_snapshot())

@@ -25,7 +25,7 @@ from cli.postgres_lease import InUseError, keep_running, kept, leased, stop_keep
 from cli.service_account import AccountError, ServiceAccount, service_account
 from pipeline.settings import REPOSITORY
 from tests.cli.accounts import as_root, system_python
-from tests.cli.waiting import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

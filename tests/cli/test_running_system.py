@@ -20,7 +20,8 @@ import pytest
 from cli.embedded_postgres import EmbeddedPostgres
 from cli.ports import PortError, check_port, free_port
 from pipeline.settings import REPOSITORY
-from tests.cli.waiting import marked_processes, wait_until
+from tests.cli.processes import marked_processes
+from tests.waiting import wait_until
 
 READY = "Ctrl-C stops"
 

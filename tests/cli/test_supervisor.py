@@ -17,7 +17,8 @@ from cli.process_records import MARK, ProcessRecords
 from cli.stop_signals import StopSignals
 from cli.supervisor import Supervisor, SupervisorError
 from pipeline.settings import REPOSITORY
-from tests.cli.waiting import marked_processes, wait_until
+from tests.cli.processes import marked_processes
+from tests.waiting import wait_until
 
 PROGRAM = [sys.executable, str(Path(__file__).with_name("supervised_system.py"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
