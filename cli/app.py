@@ -104,7 +104,7 @@ def _file_problem(error: OSError) -> str:
 
 
 def _is_refused_by_database(error: Exception) -> bool:
-    """Say whether the error is a driver's: psycopg's, or ADBC's if a command loaded it (here it would slow the start)."""
+    """Say whether the error is psycopg's, or ADBC's: loaded by the commands that read with it, not by every start."""
     adbc = sys.modules.get("adbc_driver_manager")
     return isinstance(error, psycopg.Error) or (adbc is not None and isinstance(error, adbc.Error))
 

@@ -15,6 +15,8 @@ from cli.running_system import RunningSystem, running_api, running_system
 from cli.stop_signals import StopRequested
 from pipeline.settings import REPOSITORY, Settings
 
+# Most tests wait for processes and disks: as many files at a time as there are cores, each in one place.
+WHOLE_SUITE = ("-n", "logical", "--dist", "loadfile")
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -48,9 +50,9 @@ def serve(
 
 
 def test(context: typer.Context) -> None:
-    """Run the test suite; what follows is handed to pytest, for example `test -k rollup`."""
+    """Run the whole test suite; what follows is handed to pytest instead, for example `test -k rollup`."""
     os.chdir(REPOSITORY)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *(context.args or WHOLE_SUITE)])
 
 
 def links(system: RunningSystem) -> list[str]:

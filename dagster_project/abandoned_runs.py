@@ -23,7 +23,9 @@ CLOCK_TOLERANCE_SECONDS = 5  # the system knows when a process began to the seco
 def abandoned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look at the runs in progress; it starts none."""
     failed = fail_abandoned_runs(context.instance)
-    return dg.SkipReason(f"Marked as failed: {', '.join(failed)}" if failed else "Every run in progress has its process.")
+    return dg.SkipReason(
+        f"Marked as failed: {', '.join(failed)}" if failed else "Every run in progress has its process."
+    )
 
 
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -54,7 +56,8 @@ def _lives(pid: int, since: float) -> bool:
     """Say whether the process that had this id at the time `since` (seconds of the epoch) still runs."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + CLOCK_TOLERANCE_SECONDS
+        began: float = process.create_time()
+        return process.status() != psutil.STATUS_ZOMBIE and began <= since + CLOCK_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # somebody else's, but there

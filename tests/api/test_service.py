@@ -190,6 +190,7 @@ def test_the_reference_shows_every_route_and_loads_nothing(client: httpx.Client)
     assert page.headers["content-type"].startswith("text/html")
     for path in client.get("/openapi.json").json()["paths"]:
         assert f"<code>{path}</code>" in page.text
+    assert "<b>Is the process up?</b>" in page.text
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//|@import|<script", page.text)
 
 

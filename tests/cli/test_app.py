@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import adbc_driver_manager
 import psycopg
 import pytest
 
@@ -34,8 +35,8 @@ def test_help_names_every_command() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     program = (
-        "import sys\nfrom cli.app import create_app\ncreate_app()\n"
-        "print({'dagster', 'duckdb', 'polars', 'pyarrow', 'fastapi', 'deltalake'} & set(sys.modules))"
+        "import sys\nfrom cli.app import create_app\ncreate_app()\nheavy = {'dagster', 'duckdb', 'polars', 'pyarrow',"
+        " 'fastapi', 'deltalake', 'adbc_driver_manager'}\nprint(heavy & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -127,6 +128,14 @@ def test_test_hands_its_arguments_to_pytest() -> None:
     assert "test_app.py::test_test_hands_its_arguments_to_pytest" in done.stdout
     assert tidemark("test", "-q", "-k", "nothing_is_called_so", "tests/cli/test_app.py").returncode == 5
     assert "handed to pytest" in tidemark("test", "--help").stdout
+
+
+def test_errors_of_either_driver_are_the_database_s() -> None:
+    for error in (
+        psycopg.OperationalError("no\nspace"),
+        adbc_driver_manager.OperationalError("no\nspace", status_code=10),
+    ):
+        assert explain(error) == "the database refused: no; space"
 
 
 def test_errors_of_files_say_what_to_do() -> None:

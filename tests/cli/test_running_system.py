@@ -100,6 +100,8 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> int:
 def test_up_runs_everything_refuses_a_second_heals_and_leaves_nothing(home: Home) -> None:
     up = home.start("up")
     assert home.get("/health") == 200
+    with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/health", timeout=10) as answer:
+        assert "server" not in answer.headers, "it would name uvicorn to everybody"
     assert home.get("/docs") == 200
     assert home.get("/server_info", home.dagster_port) == 200
     token = home.folder / "dashboard_token"

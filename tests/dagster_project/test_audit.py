@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import duckdb
 import pyarrow as pa
+import pytest
 from deltalake import write_deltalake
 
+from dagster_project.definitions import ASSETS, CHECKS
+from dagster_project.same_run import AUDIT
 from pipeline.lake_schema import PARTITION_COLUMN
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
@@ -100,6 +103,37 @@ def double_a_row(installation: Installation) -> None:
     write_deltalake(table, twice.cast(pa.schema(table.schema().to_arrow())), mode="append")
 
 
-def test_healthy_days_pass(installation: Installation) -> None:
+def test_a_run_audits_its_own_days_alone_and_the_check_by_itself_the_whole_lake(installation: Installation) -> None:
     installation.receive(event_rows(300, days=5))
-    assert all(check.passed for check in evaluations(installation.materialize(FIRST, LAST)).values())
+    assert installation.materialize(FIRST, LAST, "events").success
+    double_a_row(installation)
+    other = LAST - timedelta(days=1)
+    check = evaluations(installation.materialize(other, LAST, "events"))["events:lake_matches_postgres"]
+    assert check.passed
+    assert check.metadata["audited"].value == f"{other} to {LAST}"
+
+    alone = dg.materialize(
+        [*ASSETS, *CHECKS],
+        selection=dg.AssetSelection.checks(AUDIT),
+        instance=installation.instance,
+        resources={"deployment": installation.deployment},
+        raise_on_error=False,
+    )
+    check = evaluations(alone)["events:lake_matches_postgres"]
+    assert not check.passed
+    assert check.metadata["audited"].value == "the whole lake"
+    assert SPOILT.isoformat() in str(check.metadata["days"].value)
+
+
+@pytest.mark.parametrize("first", [FIRST, LAST], ids=["a range", "one day"])
+def test_healthy_days_pass_and_every_check_s_latest_result_is_that_of_the_run(
+    installation: Installation, first: date
+) -> None:
+    installation.receive(event_rows(300, days=5))
+    result = installation.materialize(first, LAST)
+    assert all(check.passed for check in evaluations(result).values())
+    keys = [spec.key for check in CHECKS for spec in check.check_specs]
+    latest = installation.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert {(latest[key].run_id, latest[key].status.value, latest[key].partition) for key in keys} == {
+        (result.run_id, "SUCCEEDED", None)
+    }

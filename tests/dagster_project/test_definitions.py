@@ -78,12 +78,19 @@ def test_the_checks_and_which_of_them_stop_what_follows() -> None:
     assert {check_name(spec.key) for spec in specs if not spec.blocking} == WARNING
 
 
-def test_the_schedule_and_the_sensor_are_on_by_default() -> None:
+def test_no_check_has_partitions_of_its_own_for_dagster_would_show_a_range_as_skipped() -> None:
+    assert [spec.partitions_def for check in CHECKS for spec in check.check_specs] == [None] * 7
+
+
+def test_the_schedule_and_the_sensors_are_on_by_default() -> None:
     repository = defs.get_repository_def()
     assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
         "nightly": "RUNNING"
     }
-    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {"late_days": "RUNNING"}
+    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
+        "late_days": "RUNNING",
+        "abandoned_runs": "RUNNING",
+    }
 
 
 def test_the_workspace_names_the_location_as_the_supervisor_does() -> None:
@@ -97,6 +104,8 @@ def test_the_instance_is_silent_and_runs_one_thing_at_a_time(dagster_home: Path)
         assert instance.telemetry_enabled is False
         assert instance.nux_enabled is False
         assert instance.run_monitoring_enabled is True
+        assert instance.run_monitoring_max_runtime_seconds == 4 * 3_600
+        assert not instance.run_launcher.supports_check_run_worker_health, "else the sensor abandoned_runs can go"
         assert instance.run_retries_enabled is False
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 1
 

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from cli.child_process import Child, ChildProcess
-from cli.dagster_processes import code_server, daemon, webserver, write_workspace
+from cli.dagster_processes import DEFINITIONS, code_server, daemon, webserver, write_workspace
 from cli.ports import free_port
 from dagster_project.definitions import ASSETS
 from pipeline.event_store import store
@@ -49,6 +49,17 @@ query ($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
     __typename
     ... on PartitionBackfill { status runs { id } }
+  }
+}
+"""
+
+CHECKS = """
+{
+  assetNodes {
+    assetKey { path }
+    assetChecksOrError {
+      ... on AssetChecks { checks { executionForLatestMaterialization { status } partitionStatuses { __typename } } }
+    }
   }
 }
 """
@@ -123,15 +134,16 @@ def test_the_guide_s_development_server_loads_the_assets(environment: Mapping[st
             instigator["name"]: instigator["state"]["status"]
             for instigator in [*repository["schedules"], *repository["sensors"]]
         }
-        assert states == {"nightly": "RUNNING", "late_days": "RUNNING"}
+        assert states == {"nightly": "RUNNING", "late_days": "RUNNING", "abandoned_runs": "RUNNING"}
     wait_until(lambda: not processes_of(environment))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_backfill_through_the_ui_is_one_run_with_its_checks_and_late_days_follow(
+def test_a_backfill_behind_a_killed_run_is_one_run_with_its_checks_and_late_days_follow(
     connection: psycopg.Connection, environment: Mapping[str, str], days: list[date], tmp_path: Path
 ) -> None:
+    killed = killed_run(environment, days)
     server_port, ui_port = free_port(), free_port()
     workspace = tmp_path / "workspace.yaml"
     write_workspace(workspace, server_port)
@@ -156,15 +168,40 @@ def test_a_backfill_through_the_ui_is_one_run_with_its_checks_and_late_days_foll
         assert backfill()["status"] == "COMPLETED_SUCCESS", backfill()
         (run,) = backfill()["runs"]
         assert volume(connection) == 400
+        shown = graphql(ui_port, CHECKS, {})["assetNodes"]
+        checks = [check for node in shown for check in node["assetChecksOrError"]["checks"]]
+        assert [check["executionForLatestMaterialization"] for check in checks] == [{"status": "SUCCEEDED"}] * 7
+        assert [check["partitionStatuses"] for check in checks] == [None] * 7
 
         late = datetime.now(UTC) - timedelta(days=6)
         store(connection, [event_row(occurred_at=late, received_at=datetime.now(UTC))])
         export(environment["DATABASE_URL"], Lake(Path(environment["TIDEMARK_HOME"]) / "lake"))
         wait_until(lambda: volume(connection) == 401, seconds=DEADLINE_SECONDS)
     with dg.DagsterInstance.get() as instance:
+        abandoned = instance.get_run_by_id(killed)
+        assert abandoned is not None and abandoned.status == dg.DagsterRunStatus.FAILURE
         checks = instance.get_records_for_run(run["id"], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
         assert len(checks) == 7
     wait_until(lambda: not processes_of(environment))
+
+
+def killed_run(environment: Mapping[str, str], days: list[date]) -> str:
+    """The id of a run whose process was killed while it ran, started without a code server that would notice."""
+    command = (
+        *(sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*"),
+        *("--partition-range", f"{days[0]}...{days[-1]}", "-m", DEFINITIONS),
+    )
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    with (
+        dg.DagsterInstance.get() as instance,
+        subprocess.Popen(
+            command, cwd=REPOSITORY, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        wait_until(lambda: instance.get_runs(started) or process.poll() is not None, seconds=DEADLINE_SECONDS)
+        process.kill()
+        (run,) = instance.get_runs(started)
+        return run.run_id
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def stored(connection: psycopg.Connection) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute("SELECT * FROM event_logs ORDER BY event_id").fetchall()
     for row in rows:
-        del row["ingest_xid"]
+        del row["ingest_xid"], row["stamp"]
     return rows
 
 

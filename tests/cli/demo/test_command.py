@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from pipeline.lake import Lake
 from pipeline.settings import REPOSITORY, Settings
 from tests.cli.demo.worlds import arrived
 from tests.makers import event_row
+from tests.waiting import wait_until
 
 SMALL = ("--users", "60", "--days", "5")
 
@@ -72,11 +72,8 @@ def started(environment: Mapping[str, str], said: Path) -> Iterator[subprocess.P
 
 
 def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 200
-    while not condition():
-        assert process.poll() is None, "the demo ended"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: condition() or process.poll() is not None, "the demo is so far", seconds=200)
+    assert process.poll() is None, "the demo ended"
 
 
 def as_json(report: Report) -> str:
