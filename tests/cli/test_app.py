@@ -123,10 +123,9 @@ def test_db_start_stop_and_status(open_folder: Path) -> None:
 
 
 def test_test_hands_its_arguments_to_pytest() -> None:
-    done = tidemark("test", "--collect-only", "-q", "-k", "hands_its_arguments", "tests/cli/test_app.py")
-    assert done.returncode == 0, done.stdout
-    assert "test_app.py::test_test_hands_its_arguments_to_pytest" in done.stdout
-    assert tidemark("test", "-q", "-k", "nothing_is_called_so", "tests/cli/test_app.py").returncode == 5
+    done = tidemark("test", "--collect-only", "-q", "-k", "nothing_is_called_so", "tests/cli/test_app.py")
+    assert done.returncode == 5, "pytest's code for: no test was chosen"
+    assert "deselected" in done.stdout
     assert "handed to pytest" in tidemark("test", "--help").stdout
 
 

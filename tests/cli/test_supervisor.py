@@ -79,7 +79,8 @@ def test_after_kill_9_the_next_start_stops_the_leftovers_and_works(folder: Path)
 
 def test_a_crashed_child_is_started_again(folder: Path) -> None:
     process = start(folder, "crash")
-    assert "crashed as asked" in (folder / "logs/back.log").read_text()
+    wait_until(lambda: "crashed as asked" in (folder / "logs/back.log").read_text(), "the child has crashed")
+    wait_until(lambda: len(marked_processes(folder / "run")) == 3, "the child runs again")
     process.terminate()
     assert process.wait(timeout=20) == 0
 

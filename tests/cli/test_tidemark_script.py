@@ -122,12 +122,18 @@ def test_an_unsupported_python_is_named(clone: Path, tmp_path: Path) -> None:
     assert "(found: none)" in none.stderr
 
 
-def test_a_python_without_ensurepip_uses_its_own_pip(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_ensurepip_uses_its_own_pip(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.virtual_environment.REPORT_SECONDS", 0.05)
     found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else found(name))
     install(clone / ".venv", clone / "requirements.lock", "stamp")
     assert (clone / ".venv" / "tidemark.stamp").read_text() == "stamp\n"
     assert not (clone / ".venv" / "tidemark.unfinished").exists()
+    reports = [line for line in capsys.readouterr().err.splitlines() if "still installing" in line]
+    seconds = [float(line.split()[2]) for line in reports]
+    assert seconds == sorted(set(seconds)) != [], "one clock for all commands: no moment is reported twice"
 
 
 def test_a_python_without_pip_says_what_to_install(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from cli.ports import free_port
 from pipeline.clock import utc_now
 from pipeline.manifest import seed
 from pipeline.settings import REPOSITORY
+from tests.waiting import wait_until
 
 MANIFEST = REPOSITORY / "tests.json"
 
@@ -42,15 +42,12 @@ def running_api(database_url: str, port: int) -> Iterator[str]:
             process.terminate()
 
 
-def wait_until_healthy(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with urlopen(f"{url}/health", timeout=2):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, "the API did not start"
-            time.sleep(0.05)
+def is_healthy(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/health", timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 @pytest.fixture
@@ -59,12 +56,15 @@ def live(tmp_path: Path) -> list[Life]:
     experiments = read_experiments(MANIFEST, plan)
     lives = list(record(plan, simulate(plan, experiments.assign), experiments.names, tmp_path, lambda _: None).live)
     # The first body goes out twice in any case, and the last one is from an app that gives its events no ids.
-    first = lives[0].batches[0]
-    lives[0] = replace(lives[0], batches=(replace(first, arrivals=first.arrivals[:1] * 2), *lives[0].batches[1:]))
-    last = lives[-1].batches[-1]
+    senders = [life for life in lives if life.batches]
+    first = senders[0].batches[0]
+    senders[0] = replace(senders[0], batches=(replace(first, arrivals=first.arrivals[:1] * 2), *senders[0].batches[1:]))
+    last = senders[-1].batches[-1]
     old = replace(last, app_version="1.4.1", arrivals=last.arrivals[:1] * 3)
-    lives[-1] = replace(lives[-1], batches=(*lives[-1].batches[:-1], old))
-    return lives
+    senders[-1] = replace(senders[-1], batches=(*senders[-1].batches[:-1], old))
+    return senders + [
+        life for life in lives if not life.batches
+    ]  # these asked for variants; their events are on the way
 
 
 def number(connection: psycopg.Connection, query: str) -> int:
@@ -78,7 +78,7 @@ def test_everything_is_stored_once_and_the_variants_are_those_expected(
 ) -> None:
     seed(database_url, MANIFEST)
     with running_api(database_url, free_port()) as url:
-        wait_until_healthy(url)
+        wait_until(lambda: is_healthy(url), "the API answers")
         finished: list[int] = []
         sent = send(url, live, finished.append)
         again = send(url, live, lambda _: None)
@@ -112,6 +112,6 @@ def test_phones_wait_for_an_api_that_is_not_there_yet(database_url: str, live: l
 def test_a_refusal_ends_the_delivery_and_names_itself(database_url: str, live: list[Life]) -> None:
     broken = replace(live[0], batches=(replace(live[0].batches[0], events=()),))
     with running_api(database_url, free_port()) as url:
-        wait_until_healthy(url)
+        wait_until(lambda: is_healthy(url), "the API answers")
         with pytest.raises(DeliveryError, match=r"POST /v1/events answered 400 .*events must be a non-empty array"):
             send(url, [broken, *live], lambda _: None)
