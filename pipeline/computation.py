@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow_transaction import arrow_transaction
 from pipeline.database import connect
 from pipeline.jobs import LONGEST_FOLLOW_UP, VALID_AGE, VALID_AHEAD, Job, Window
 from pipeline.lake import Lake, LakeSnapshot
@@ -86,17 +87,15 @@ class Computation:
 
     def _experiment(self) -> tuple[tuple[str, str, str], ...]:
         _ = self._new_users
-        import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415 - loads a shared library that others never need
-
-        with adbc.connect(self._database_url) as connection, connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(statement("rollups/read_running_variants"))
-            variants = cursor.fetch_arrow_table()
+        with arrow_transaction(self._database_url, application="tidemark-rollup") as transaction:
+            variants = transaction.table("rollups/read_running_variants")
             self._engine.register("variants", variants)
-            cursor.execute(statement("rollups/read_assignments"))
-            self._engine.register("assignments", cursor.fetch_record_batch())
-            self._run("rollups/assigned_users", window_start=self._window.start, assigned_before=self._assigned_before)
-            self._engine.unregister("assignments")
+            with transaction.query("rollups/read_assignments") as assignments:
+                self._engine.register("assignments", assignments)
+                self._run(
+                    "rollups/assigned_users", window_start=self._window.start, assigned_before=self._assigned_before
+                )
+                self._engine.unregister("assignments")
         self._done(self._window.first, self._window.last)
         names = ("tenant_id", "experiment_id", "variant_id")
         return tuple(zip(*(variants.column(name).to_pylist() for name in names), strict=True))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 # Idle transactions hold back the export's watermark for everybody, hence the time limit on them.
 SESSION_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=30s -c application_name={application}"
@@ -37,8 +38,13 @@ def connect(database_url: str, *, application: str = "tidemark", autocommit: boo
         database_url,
         autocommit=autocommit,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        options=SESSION_OPTIONS.format(application=application),
+        options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
     )
+
+
+def session_options(database_url: str, options: str) -> str:
+    """Return the settings of a session: those that the URL itself asks for, and then `options`."""
+    return f"{conninfo_to_dict(database_url).get('options') or ''} {options}".strip()
 
 
 @contextmanager

@@ -16,10 +16,8 @@ import pyarrow.compute as pc
 from pipeline.export_stamps import Stamps
 from pipeline.lake_schema import FILE_SCHEMA
 
-# Encoding follows every few thousand rows; sorting waits for many, because a chunk makes a row group of each day.
-ENCODE_BYTES = 8 * 2**20
-CHUNK_ROWS = 100_000
-CHUNK_BYTES = 32 * 2**20
+# About 50,000 events: a chunk makes a row group of each of its days, and several chunks are in memory at a time.
+CHUNK_BYTES = 16 * 2**20
 REPEATING = (
     "tenant_id",
     "anonymous_user_id",
@@ -43,21 +41,16 @@ class DayRows:
 
 def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Gather batches (columns of `export/new_events`) into tables of bounded size, repeated texts encoded."""
-    raw: list[pa.RecordBatch] = []
-    encoded: list[pa.Table] = []
+    gathered: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
-        raw.append(batch)
-        if sum(part.nbytes for part in raw) < ENCODE_BYTES:
-            continue
-        encoded.append(_encode(raw))
-        raw = []
-        if sum(part.num_rows for part in encoded) >= CHUNK_ROWS or sum(part.nbytes for part in encoded) >= CHUNK_BYTES:
-            yield _join(encoded)
-            encoded = []
-    if raw:
-        encoded.append(_encode(raw))
-    if encoded:
-        yield _join(encoded)
+        gathered.append(batch)
+        size += batch.nbytes
+        if size >= CHUNK_BYTES:
+            yield _encode(gathered)
+            size = 0
+    if gathered:
+        yield _encode(gathered)
 
 
 def split_days(chunk: pa.Table, stamps: Stamps) -> Iterator[DayRows]:
@@ -93,14 +86,6 @@ def _encode(batches: list[pa.RecordBatch]) -> pa.Table:
         column = chunk[name].dictionary_encode() if name in REPEATING else chunk[name]
         chunk = chunk.set_column(position, name, column.combine_chunks())
     return chunk
-
-
-def _join(parts: list[pa.Table]) -> pa.Table:
-    joined = pa.concat_tables(parts).unify_dictionaries()
-    parts.clear()
-    for position, name in enumerate(joined.schema.names):
-        joined = joined.set_column(position, name, joined[name].combine_chunks())
-    return joined
 
 
 def _rank(column: pa.ChunkedArray) -> pa.Array:

@@ -29,8 +29,8 @@ from pipeline.read_ahead import read_ahead
 # App transactions that record, with every export, where its rows came from.
 SYSTEM = "export_system"
 DATABASE = "export_database"
-# Postgres and encoding go on while a chunk is sorted and written.
-CHUNKS_AHEAD = 1
+# Of about a megabyte each: Postgres goes on while a chunk is sorted and written.
+BATCHES_AHEAD = 48
 
 RowsWritten = Callable[[int], None]
 
@@ -83,8 +83,8 @@ def export(
         if rebuild:
             restamp(database_url)
         table = lake.table()
-        with export_transaction(database_url) as transaction:
-            lo = 0 if rebuild or table is None else table.transaction_version(EXPORT_WATERMARK) or 0
+        lo = 0 if rebuild or table is None else table.transaction_version(EXPORT_WATERMARK) or 0
+        with export_transaction(database_url, lo) as transaction:
             _check(transaction.source, None if rebuild else table, lo)
             stamps = Stamps(database_url, transaction.source.snapshot)
             files = _write(transaction, lo, stamps, DayFiles(lake.folder), rows_written)
@@ -114,7 +114,7 @@ def _write(
         return []
     total = 0
     try:
-        for chunk in read_ahead(chunks(transaction.rows(lo)), CHUNKS_AHEAD):
+        for chunk in chunks(read_ahead(transaction.rows(), BATCHES_AHEAD)):
             for part in split_days(chunk, stamps):
                 files.append(part.day, part.rows)
             total += chunk.num_rows

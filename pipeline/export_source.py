@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
-from psycopg.conninfo import make_conninfo
 
+from pipeline.arrow_transaction import ArrowTransaction, arrow_transaction
 from pipeline.statements import statement
-
-if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Cursor
-
-BATCH_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -48,37 +42,27 @@ class Source:
 class ExportTransaction:
     """An open transaction of an export."""
 
-    def __init__(self, cursor: Cursor, source: Source) -> None:
-        self._cursor = cursor
+    def __init__(self, transaction: ArrowTransaction, source: Source) -> None:
+        self._transaction = transaction
         self.source = source
 
-    def rows(self, exported_xid: int) -> Iterator[pa.RecordBatch]:
-        """Stream the rows from `exported_xid` up to the watermark, in batches of about a megabyte."""
-        self._cursor.execute(statement("export/set_exported_xid"), [str(exported_xid)])
-        self._cursor.fetchall()
-        self._cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-        self._cursor.execute(statement("export/new_events"))
-        yield from self._cursor.fetch_record_batch()
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """Stream the rows from the last watermark up to this one, in batches of about a megabyte."""
+        with self._transaction.query("export/new_events") as reader:
+            yield from reader
 
 
 @contextmanager
-def export_transaction(database_url: str) -> Iterator[ExportTransaction]:
-    """Open a REPEATABLE READ, READ ONLY transaction and describe it; it ends with the block.
+def export_transaction(database_url: str, exported_xid: int) -> Iterator[ExportTransaction]:
+    """Open a transaction that sees what came after the watermark `exported_xid`, and describe it; for the block.
 
     Raises adbc_driver_manager.Error when the server cannot be reached.
     """
-    # ADBC loads polars, which takes longer than everything else here: only an export shall pay for it.
-    import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415
-
     system = system_identifier(database_url)
-    conninfo = make_conninfo(database_url, application_name="tidemark-export", connect_timeout=5)
-    with adbc.connect(conninfo) as connection, connection.cursor() as cursor:
-        cursor.execute(statement("export/begin"))
-        cursor.execute(statement("export/snapshot"))
-        row = cursor.fetchone()
-        assert row is not None
-        hi, following, newest, database, snapshot = row
-        yield ExportTransaction(cursor, Source(hi, following, newest, database, system, snapshot))
+    settings = {"tidemark.exported_xid": str(exported_xid)}
+    with arrow_transaction(database_url, application="tidemark-export", settings=settings) as transaction:
+        (row,) = transaction.table("export/snapshot").to_pylist()
+        yield ExportTransaction(transaction, Source(**row, system=system))
 
 
 def system_identifier(database_url: str) -> int | None:

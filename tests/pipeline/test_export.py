@@ -239,9 +239,8 @@ def test_an_export_of_many_days_writes_one_file_a_day(
 def test_many_chunks_and_row_groups_hold_every_row_once(
     database_url: str, connection: psycopg.Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.export_source.BATCH_BYTES", 4_000)
-    monkeypatch.setattr("pipeline.event_batches.ENCODE_BYTES", 8_000)
-    monkeypatch.setattr("pipeline.event_batches.CHUNK_ROWS", 100)
+    monkeypatch.setattr("pipeline.arrow_transaction.BATCH_BYTES", 4_000)
+    monkeypatch.setattr("pipeline.event_batches.CHUNK_BYTES", 30_000)
     monkeypatch.setattr("pipeline.lake_files.MAX_OPEN_ROW_GROUPS", 7)
     rows = event_rows(2_000, days=5)
     store(connection, rows)
@@ -363,3 +362,22 @@ def test_memory_does_not_follow_the_number_of_rows(
         return int(done.stdout)
 
     assert peak(1_000_000) - peak(250_000) < 64 * 2**20
+
+
+def test_more_stamps_than_are_kept_in_mind_are_still_told_apart(
+    database_url: str, connection: psycopg.Connection, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.arrow_transaction.BATCH_BYTES", 4_000)
+    monkeypatch.setattr("pipeline.event_batches.CHUNK_BYTES", 30_000)
+    monkeypatch.setattr("pipeline.export_stamps.KNOWN_STAMPS", 5)
+    wanted = {}
+    rows = []
+    for row in event_rows(1_000):
+        variant = f"V{len(rows) % 41}"
+        wanted[row.event_id] = (f'[{{"variant_id": "{variant}"}}]', {"exp": variant})
+        rows.append(
+            row._replace(assignments=wanted[row.event_id][0], experiment_map=json.dumps(wanted[row.event_id][1]))
+        )
+    store(connection, rows)
+    export(database_url, lake)
+    assert {row["event_id"]: (row["assignments"], row["experiment_map"]) for row in read(lake)} == wanted

@@ -1,4 +1,4 @@
--- Makes the export's transaction one fixed, read-only view of the database.
+-- Makes this transaction one fixed, read-only view of the database.
 -- Grain: the current transaction.
 -- Parameters: none.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
