@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -126,14 +127,15 @@ def run_step(step: str, database_url: str, home: Path) -> dict[str, Any]:
 
 
 def export_step() -> dict[str, Any]:
-    """Export everything anew."""
+    """Export everything into a new lake."""
     from pipeline.export import export  # noqa: PLC0415
     from pipeline.lake import Lake  # noqa: PLC0415
 
     settings, database_url = deployment()
+    shutil.rmtree(settings.lake, ignore_errors=True)
     base = resident_bytes()
     started = time.monotonic()
-    exported = export(database_url, Lake(settings.lake), rebuild=True)
+    exported = export(database_url, Lake(settings.lake))
     return {"seconds": time.monotonic() - started, "rows": exported.rows, "base": base, "peak": peak_bytes()}
 
 

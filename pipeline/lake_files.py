@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from pipeline.lake_schema import FILE_SCHEMA, PARTITION_COLUMN
 
-# A row group's footer takes about 4 kB of memory until its file is closed.
-MAX_OPEN_ROW_GROUPS = 1_024
+# Until its file is closed, a row group takes some 150 kB of memory: its footer, and what the writer keeps of it.
+MAX_OPEN_ROW_GROUPS = 384
 COMPRESSION_LEVEL = 1
 # A dictionary of values that hardly repeat costs time and saves nothing.
 DICTIONARY_COLUMNS = [
