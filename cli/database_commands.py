@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipeline.manifest import seed as load_manifest
 
 from cli.database import check_reachable, embedded_postgres, masked_url, reachable_database, ready_database
 from cli.output import print_json
 from cli.postgres_lease import keep_running, kept, stop_keeping
 from cli.progress import step
+from pipeline.manifest import seed as load_manifest
 from pipeline.migrations import migrate as apply_migrations
 from pipeline.settings import REPOSITORY, Settings
 

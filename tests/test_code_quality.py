@@ -12,7 +12,7 @@ from pipeline.settings import REPOSITORY
 
 @pytest.mark.parametrize(
     "command",
-    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    [["ruff", "check", "--no-cache", "."], ["ruff", "format", "--no-cache", "--check", "."], ["mypy"]],
     ids=lambda command: " ".join(command[:2]),
 )
 def test_is_clean(command: list[str]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.assignment.targeting import matches
-
 from api.assignment.bucketing import choose_variant
+from api.assignment.targeting import matches
 from cli.demo.plan import Plan
 from pipeline.clock import day_start
 from pipeline.manifest import ManifestExperiment, read_manifest
