@@ -30,7 +30,7 @@ from pipeline.read_ahead import read_ahead
 SYSTEM = "export_system"
 DATABASE = "export_database"
 # Of about a megabyte each: Postgres goes on while a chunk is sorted and written.
-BATCHES_AHEAD = 48
+BATCHES_AHEAD = 32
 
 RowsWritten = Callable[[int], None]
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.lake_schema import FILE_SCHEMA, PARTITION_COLUMN
 
 # Until its file is closed, a row group takes some 150 kB of memory: its footer, and what the writer keeps of it.
-MAX_OPEN_ROW_GROUPS = 384
+MAX_OPEN_ROW_GROUPS = 128
 COMPRESSION_LEVEL = 1
 # A dictionary of values that hardly repeat costs time and saves nothing.
 DICTIONARY_COLUMNS = [
