@@ -85,6 +85,6 @@ def _print_report(system: RunningSystem, outcome: Outcome) -> None:
     secret = f'$(cat "{token}")' if str(token) in token_place(system.settings) else "$DASHBOARD_TOKEN"
     print_line(f"Metrics:     curl {system.url}/v1/metrics/summary")
     print_line(f'             curl -H "x-dashboard-token: {secret}" {system.url}/v1/metrics/experiments')
-    lake = system.settings.lake / "events"
-    print_line(f"Lake:        polars.scan_delta({str(lake)!r}).group_by('day').len().collect()")
+    lake = str(system.settings.lake)
+    print_line(f"Lake:        polars.scan_parquet(pipeline.lake.Lake({lake!r}).snapshot().paths())")
     print_line("Ctrl-C stops everything; `./tidemark demo` brings it back in seconds.")
