@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline.settings import REPOSITORY
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Return once the condition holds; fail when it does not within the deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
+from tests.waiting import wait_until
 
 
 @contextmanager

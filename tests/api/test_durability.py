@@ -22,9 +22,10 @@ from api.ingestion.core import IngestionCore
 from api.request_log import make_logger
 from cli.embedded_postgres import EmbeddedPostgres
 from pipeline.migrations import migrate
-from tests.api.servers import free_port, server_process, wait_until
+from tests.api.servers import free_port, server_process
 from tests.api.vectors import event
 from tests.makers import NOW, event_row
+from tests.waiting import wait_until
 
 
 def body(*events: object, user: str = "u") -> bytes:

@@ -20,9 +20,10 @@ from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsRespon
 from api.request_log import RequestLog, make_logger
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
-from tests.api.servers import served, wait_until
+from tests.api.servers import served
 from tests.api.vectors import event
 from tests.makers import NOW
+from tests.waiting import wait_until
 
 USER = "3c5e81b4-0c5e-468e-84a3-406c97d63cfb"
 

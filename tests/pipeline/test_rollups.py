@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pipeline.staging import NotStagedError, load_staged
 from tests.makers import NOW
 from tests.pipeline.oracle import Assignment, Event, History, expected
 from tests.pipeline.rollup_world import World
+from tests.waiting import wait_until
 
 AS_OF = NOW + timedelta(hours=15)
 WINDOW = Window.ending(AS_OF, 3)
@@ -55,13 +55,6 @@ def world(database_url: str, connection: psycopg.Connection, tmp_path: Path) -> 
     world.load(HISTORY)
     world.export()
     yield world
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_window_ends_with_the_day_of_the_run() -> None:
@@ -203,7 +196,7 @@ def test_a_second_rollup_of_a_job_waits_and_says_so(world: World) -> None:
     with connect(world.database_url, autocommit=True) as holder, advisory_lock(holder, job_named("daily").lock):
         thread = threading.Thread(target=world.roll_up, args=(WINDOW, AS_OF), kwargs={"say": said.append})
         thread.start()
-        wait_until(lambda: bool(said))
+        wait_until(lambda: said)
         assert world.runs() == []
     thread.join(DEADLINE_SECONDS)
     assert said == ["waiting for another daily rollup to end"]
