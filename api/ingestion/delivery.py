@@ -1,0 +1,21 @@
+"""One request as it was accepted: all that is needed to read it again, at once or when it comes out of the spool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A body in one of the protocols, and the circumstances of its receipt.
+
+    `received_at` is aware. `running` are the ids of the experiments that were RUNNING at that moment, None when this
+    process did not know: events are stamped as they would have been then, however late they reach Postgres.
+    """
+
+    protocol: str
+    tenant_id: str
+    received_at: datetime
+    body: bytes
+    running: tuple[str, ...] | None = None
