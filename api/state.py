@@ -7,9 +7,11 @@ from typing import cast
 
 from starlette.requests import Request
 
-from api.assignment.experiments import ExperimentCache
+from api.assignment.assigner import Assigner
+from api.assignment.experiment_cache import ExperimentCache
 from api.database import Database
 from api.ingestion.core import IngestionCore
+from api.operations.status import Operations
 from pipeline.clock import Clock
 
 
@@ -21,6 +23,8 @@ class Services:
     database: Database
     ingestion: IngestionCore
     experiments: ExperimentCache
+    assigner: Assigner
+    operations: Operations
     dashboard_token: str | None
 
 

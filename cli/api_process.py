@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from cli.child_process import Child
 from pipeline.settings import REPOSITORY, Settings
@@ -15,7 +17,12 @@ HEALTH_SECONDS = 2
 
 
 def api_process(settings: Settings, environment: Mapping[str, str]) -> Child:
-    """Return the API on the host and port of the settings, ready once /health answers 200."""
+    """Return the API on the host and port of the settings, ready once /health answers 200.
+
+    Empties the folder in which its processes count, hence to be called when they do not run.
+    """
+    counts = metrics_folder(settings)
+    shutil.rmtree(counts, ignore_errors=True)
     return Child(
         "api",
         (
@@ -24,11 +31,16 @@ def api_process(settings: Settings, environment: Mapping[str, str]) -> Child:
             *("--timeout-graceful-shutdown", str(GRACE_SECONDS), "--log-level", settings.log_level.lower()),
             *("--no-access-log", "--no-server-header"),
         ),
-        environment,
+        {**environment, "PROMETHEUS_MULTIPROC_DIR": str(counts)},
         REPOSITORY,
         is_ready=lambda: is_healthy(settings),
         stop_seconds=GRACE_SECONDS + 4,
     )
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Return where the API's processes count together; several APIs of one home have a port each."""
+    return settings.home / "run" / "metrics" / str(settings.port)
 
 
 def reachable_host(settings: Settings) -> str:

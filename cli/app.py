@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "cli.database_commands",
     "cli.lake_commands",
     "cli.rollup_commands",
+    "cli.dead_letter_commands",
     "cli.demo.command",
 )
 OUR_PACKAGES = {"api", "cli", "dagster_project", "pipeline"}

@@ -5,10 +5,10 @@ What computes is imported by the command that needs it: every other command star
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,6 +20,7 @@ from pipeline.jobs import DEFAULT_WINDOW_DAYS, JOBS, MAXIMUM_WINDOW_DAYS, Window
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.conservation import Conservation
     from pipeline.publish import PublishedRollup
 
 
@@ -113,37 +114,48 @@ def check_command(
     settings = Settings()
     names = [name for name in CheckName if name is not CheckName.ALL and what in {CheckName.ALL, name}]
     with ready_database(settings) as database_url:
-        problems = {str(name): _run_check(name, settings, database_url, utc_now) for name in names}
-    for name, found in problems.items():
-        for problem in found:
-            print_line(f"{name}: {problem}")
-    print_json(
-        {
-            "ok": not any(problems.values()),
-            "checks": [{"name": name, "ok": not found, "problems": found} for name, found in problems.items()],
-        }
-    )
-    if any(problems.values()):
+        checks = [_run_check(name, settings, database_url, utc_now) for name in names]
+    for check in checks:
+        for problem in check.problems:
+            print_line(f"{check.name}: {problem}")
+    ok = not any(check.problems for check in checks)
+    print_json({"ok": ok, "checks": [check.summary() for check in checks]})
+    if not ok:
         raise typer.Exit(1)
 
 
-def _run_check(name: CheckName, settings: Settings, database_url: str, clock: Clock) -> list[str]:
-    """Return what is wrong, one sentence each."""
-    from pipeline.checks import freshness, lake_matches_postgres, ledger_matches_events, recompute  # noqa: PLC0415
+class _Check(NamedTuple):
+    """A check that was run: what is wrong, one sentence each, and the figures it compared."""
+
+    name: str
+    problems: list[str]
+    figures: Mapping[str, object] = {}
+
+    def summary(self) -> dict[str, object]:
+        return {"name": self.name, "ok": not self.problems, "problems": self.problems, **self.figures}
+
+
+def _run_check(name: CheckName, settings: Settings, database_url: str, clock: Clock) -> _Check:
+    from pipeline.checks import freshness, recompute  # noqa: PLC0415
+    from pipeline.conservation import conservation  # noqa: PLC0415
     from pipeline.lake import Lake  # noqa: PLC0415
 
     with Progress(f"checking {name}"):
         match name:
             case CheckName.IDEMPOTENCY:
-                return [str(found) for found in recompute(settings, database_url) if found.difference is not None]
+                recomputed = recompute(settings, database_url)
+                return _Check(str(name), [str(found) for found in recomputed if found.difference is not None])
             case CheckName.CONSERVATION:
-                days = lake_matches_postgres(settings, database_url, Lake(settings.lake).snapshot())
-                accounts = ledger_matches_events(database_url)
-                return [str(day) for day in days if not day.matches] + [
-                    str(account) for account in accounts if not account.matches
-                ]
+                chain = conservation(settings, database_url, Lake(settings.lake).snapshot())
+                return _Check(str(name), chain.problems, _figures(chain))
             case _:
-                return [str(found) for found in freshness(database_url, clock()) if not found.fresh]
+                published = freshness(database_url, clock())
+                return _Check(str(name), [str(found) for found in published if not found.fresh])
+
+
+def _figures(chain: Conservation) -> dict[str, object]:
+    links = [{"name": link.name, "left": link.left, "right": link.right, "ok": link.ok} for link in chain.links]
+    return {"links": links, "awaiting_export": chain.awaiting_export}
 
 
 def _roll_up(jobs: Sequence[str], window: Window, as_of: datetime, *, wait: bool) -> None:

@@ -1,7 +1,7 @@
-"""Checks of what is there already: lake against Postgres, ledger against events, published against computed again.
+"""Checks of what is there already: lake against Postgres, published against computed again.
 
-Each returns what it found, naming days; none changes anything. The checks of a result before it is published are in
-`pipeline.verification`.
+Each returns what it found, naming days; none changes anything. The whole chain from the ledger to the lake is in
+`pipeline.conservation`, the checks of a result before it is published are in `pipeline.verification`.
 """
 
 from __future__ import annotations
@@ -62,27 +62,6 @@ class DayBalance:
 
 
 @dataclass(frozen=True)
-class LedgerBalance:
-    """One tenant's UTC day of receipt: events stored by the ledger's account, and events found."""
-
-    tenant_id: str
-    day: date
-    booked: int
-    found: int
-
-    @property
-    def matches(self) -> bool:
-        """Whether the account balances."""
-        return self.booked == self.found
-
-    def __str__(self) -> str:
-        return (
-            f"received on {self.day} for tenant {self.tenant_id}: {self.booked} events stored by the ledger,"
-            f" {self.found} found"
-        )
-
-
-@dataclass(frozen=True)
 class Freshness:
     """A job's last publication; None where there is none."""
 
@@ -140,12 +119,6 @@ def lake_matches_postgres(
         DayBalance(*key, postgres.get(key, Tally()), lake.get(key, Tally()))
         for key in sorted(postgres.keys() | lake.keys())
     ]
-
-
-def ledger_matches_events(database_url: str) -> list[LedgerBalance]:
-    """Compare, per tenant and UTC day of receipt, the ledger's stored events with those found; reads all of them."""
-    with connect(database_url, application="tidemark-check") as connection:
-        return [LedgerBalance(*row) for row in connection.execute(statement("checks/compare_ledger"))]
 
 
 def freshness(database_url: str, now: datetime) -> list[Freshness]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 # Idle transactions hold back the export's watermark for everybody, hence the time limit on them.
 SESSION_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=30s -c application_name={application}"
 CONNECT_TIMEOUT_SECONDS = 5
+# A server that vanished without a word (power, network) is noticed after this time rather than after two hours.
+VANISHED_AFTER = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+
+Answer = TypeVar("Answer")
 
 
 class AdvisoryLock(IntEnum):
@@ -29,16 +36,44 @@ class LockTakenError(Exception):
     """Another process holds the lock, and the caller chose not to wait."""
 
 
-def connect(database_url: str, *, application: str = "tidemark", autocommit: bool = False) -> psycopg.Connection:
+class Connection(psycopg.Connection):
+    """A connection that gives up and closes when a server, frozen perhaps, has not answered by `deadline`.
+
+    `deadline` is in seconds of time.monotonic(); None waits for ever. Giving up raises psycopg.OperationalError.
+    """
+
+    deadline: float | None = None
+
+    def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        """Wait for an answer as psycopg does, until the deadline at most."""
+        if self.deadline is None:
+            return super().wait(gen, interval, timeout)
+        left = max(self.deadline - time.monotonic(), 0.001)
+        try:
+            return super().wait(gen, interval, left if timeout is None else min(timeout, left))
+        except psycopg.OperationalError:
+            if time.monotonic() >= self.deadline:
+                self.pgconn.finish()
+            raise
+
+
+def connect(
+    database_url: str,
+    *,
+    application: str = "tidemark",
+    autocommit: bool = False,
+    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Connection:
     """Open a connection in UTC whose idle transactions end after 30 seconds.
 
-    Raises psycopg.OperationalError when the server cannot be reached.
+    Raises psycopg.OperationalError when the server cannot be reached within `connect_seconds`.
     """
-    return psycopg.connect(
+    return Connection.connect(
         database_url,
         autocommit=autocommit,
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        connect_timeout=connect_seconds,
         options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
+        **VANISHED_AFTER,
     )
 
 

@@ -14,26 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.export_stamps import Stamps
-from pipeline.lake_schema import FILE_SCHEMA
+from pipeline.lake_schema import REPEATING_COLUMNS, WRITE_SCHEMA
 
 # About 50,000 events: a chunk makes a row group of each of its days, and several chunks are in memory at a time.
 CHUNK_BYTES = 16 * 2**20
-REPEATING = (
-    "tenant_id",
-    "anonymous_user_id",
-    "session_id",
-    "install_id",
-    "platform",
-    "app_version",
-    "event_name",
-    "context",
-    "stamp",
-)
+# A dictionary with fewer rows than this to each text is checked for texts of other days.
+ROWS_PER_TEXT = 16
 
 
 @dataclass(frozen=True)
 class DayRows:
-    """Rows of one UTC day, sorted by tenant, user and time; columns as in FILE_SCHEMA."""
+    """Rows of one UTC day, sorted by tenant, user and time; columns as in WRITE_SCHEMA."""
 
     day: date
     rows: pa.Table
@@ -55,7 +46,8 @@ def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def split_days(chunk: pa.Table, stamps: Stamps) -> Iterator[DayRows]:
     """Sort a chunk by day, tenant, user and time, and yield each UTC day's rows."""
-    days = pc.floor_temporal(chunk["occurred_at"], unit="day").cast(pa.date32())
+    # Times are UTC: without the zone, Arrow need not look it up for each of them.
+    days = chunk["occurred_at"].cast(pa.timestamp("us")).cast(pa.date32())
     order = pc.sort_indices(
         pa.table(
             {
@@ -74,8 +66,8 @@ def split_days(chunk: pa.Table, stamps: Stamps) -> Iterator[DayRows]:
     for run in pc.value_counts(days.take(order).combine_chunks()):
         count = run["counts"].as_py()
         part = ordered.slice(start, count)
-        columns = [part[field.name].cast(field.type) for field in FILE_SCHEMA]
-        yield DayRows(run["values"].as_py(), pa.Table.from_arrays(columns, schema=FILE_SCHEMA))
+        columns = [_own_texts(part[field.name]) for field in WRITE_SCHEMA]
+        yield DayRows(run["values"].as_py(), pa.Table.from_arrays(columns, schema=WRITE_SCHEMA))
         start += count
 
 
@@ -83,9 +75,19 @@ def _encode(batches: list[pa.RecordBatch]) -> pa.Table:
     chunk = pa.Table.from_batches(batches)
     batches.clear()
     for position, name in enumerate(chunk.schema.names):
-        column = chunk[name].dictionary_encode() if name in REPEATING else chunk[name]
+        repeats = name in REPEATING_COLUMNS or name == "stamp"
+        column = chunk[name].dictionary_encode() if repeats else chunk[name]
         chunk = chunk.set_column(position, name, column.combine_chunks())
     return chunk
+
+
+def _own_texts(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column whose dictionary, if it has one, is not larger than its rows make it: it is written whole."""
+    array = column.combine_chunks()
+    if not isinstance(array, pa.DictionaryArray) or len(array.dictionary) * ROWS_PER_TEXT <= len(array):
+        return array
+    used = array.indices.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(used.indices, array.dictionary.take(used.dictionary))
 
 
 def _rank(column: pa.ChunkedArray) -> pa.Array:

@@ -35,9 +35,10 @@ class Stamps:
         wanted = encoded.dictionary.to_pylist()
         if any(stamp not in self._known for stamp in wanted):
             self._learn(rows)
-        texts = pa.array([self._known[stamp][0] for stamp in wanted], pa.string())
-        maps = pa.array([self._known[stamp][1] for stamp in wanted], MAP_TYPE)
-        return pa.DictionaryArray.from_arrays(encoded.indices, texts), maps.take(encoded.indices)
+        texts = pa.array([self._known[stamp][0] for stamp in wanted], pa.string()).dictionary_encode()
+        maps = _encoded(pa.array([self._known[stamp][1] for stamp in wanted], MAP_TYPE))
+        assignments = pa.DictionaryArray.from_arrays(texts.indices.take(encoded.indices), texts.dictionary)
+        return assignments, maps.take(encoded.indices)
 
     def _learn(self, rows: pa.Table) -> None:
         if len(self._known) > KNOWN_STAMPS:
@@ -60,6 +61,10 @@ class Stamps:
             connection.execute(snapshot)
             for stamp, assignments, experiment_map in connection.execute(statement("export/stamps"), keys):
                 self._known[stamp] = (assignments, _pairs(experiment_map))
+
+
+def _encoded(maps: pa.MapArray) -> pa.MapArray:
+    return pa.MapArray.from_arrays(maps.offsets, maps.keys.dictionary_encode(), maps.items.dictionary_encode())
 
 
 def _pairs(experiment_map: dict[str, object]) -> list[tuple[str, str | None]]:

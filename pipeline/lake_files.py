@@ -17,18 +17,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.lake_schema import FILE_SCHEMA, PARTITION_COLUMN
+from pipeline.lake_schema import PARTITION_COLUMN, REPEATING_COLUMNS, WRITE_SCHEMA
 
 # Until its file is closed, a row group takes some 150 kB of memory: its footer, and what the writer keeps of it.
 MAX_OPEN_ROW_GROUPS = 128
 COMPRESSION_LEVEL = 1
 # A dictionary of values that hardly repeat costs time and saves nothing.
 DICTIONARY_COLUMNS = [
-    name
-    for name in FILE_SCHEMA.names
-    if name not in {"event_id", "occurred_at", "received_at", "sent_at", "properties", "experiment_map"}
+    *REPEATING_COLUMNS,
+    "assignment_version",
+    "schema_version",
+    "experiment_map.key_value.key",
+    "experiment_map.key_value.value",
 ]
-STATISTICS_COLUMNS = ["tenant_id", "anonymous_user_id", "event_name", "occurred_at", "received_at"]
+# Those by which a reader can skip row groups: a row group holds a day's users from the first to the last.
+STATISTICS_COLUMNS = ["tenant_id", "occurred_at", "received_at"]
+# No limit but the page's bytes: each page costs a compressor of its own.
+MAX_ROWS_PER_PAGE = 2**20
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class DayFiles:
         self._row_groups = 0
 
     def append(self, day: date, rows: pa.Table) -> None:
-        """Add rows of one UTC day, sorted, as one row group; columns as in FILE_SCHEMA."""
+        """Add rows of one UTC day, sorted, as one row group; columns as in WRITE_SCHEMA."""
         if day not in self._open:
             self._open[day] = _DayFile(self._folder, day)
         self._open[day].append(rows)
@@ -92,11 +97,13 @@ class _DayFile:
         self._sink = _AppendedFile(path)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
-            FILE_SCHEMA,
+            WRITE_SCHEMA,
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=DICTIONARY_COLUMNS,
             write_statistics=STATISTICS_COLUMNS,
+            max_rows_per_page=MAX_ROWS_PER_PAGE,
+            store_schema=False,  # or readers would be told of our dictionaries
         )
         self._rows = 0
         self._times: list[datetime] = []

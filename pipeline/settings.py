@@ -46,7 +46,20 @@ class Settings(BaseSettings):
         description="Port of the Dagster UI, on 127.0.0.1 only: it has no sign-in.",
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="API processes started by `up` and `serve`.")
+    spool_max_bytes: Annotated[int, Field(ge=0)] = Field(
+        2**30, description="Bytes that one API process may keep in its spool; beyond it, requests get a 503."
+    )
+    dead_letters_per_tenant: Annotated[int, Field(ge=0)] = Field(
+        10_000, description="Refused events kept for each tenant; beyond it the oldest are dropped, and counted."
+    )
+    dead_letter_bytes_per_tenant: Annotated[int, Field(ge=0)] = Field(
+        64 * 2**20, description="Bytes of refused events kept for each tenant; beyond it the oldest are dropped too."
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    access_log: bool = Field(True, description="Whether the API logs a line for each request, at level INFO.")
+    metrics_token: SecretStr | None = Field(
+        None, description="Secret that `GET /metrics` asks for. Unset: it answers clients on this machine alone."
+    )
     duckdb_memory: str = Field("512MB", description="Memory limit of each DuckDB connection; beyond it, DuckDB spills.")
     duckdb_threads: Annotated[int, Field(ge=1, le=256)] = Field(2, description="Threads of each DuckDB connection.")
 
@@ -65,6 +78,11 @@ class Settings(BaseSettings):
     def staging(self) -> Path:
         """Where rollups wait between computation and publication."""
         return self.home / "rollups"
+
+    @property
+    def spool(self) -> Path:
+        """What was accepted and is not yet in Postgres: one file for each API process."""
+        return self.home / "spool"
 
     @property
     def spill(self) -> Path:

@@ -6,13 +6,13 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.assignment.config import merged_config
+from api.assignment.decision import Subject
 from api.assignment.models import AssignmentRequest, AssignmentResponse
-from api.assignment.service import Subject, assign
 from api.bodies import read_body, read_json
 from api.errors import InvalidRequestError, documented
 from api.identifiers import PLATFORMS, identifier_problem, trim
 from api.openapi import json_body
+from api.raw_route import RawRoute
 from api.request_log import note_user
 from api.state import services
 from pipeline.clock import iso_millis
@@ -20,7 +20,7 @@ from pipeline.clock import iso_millis
 ASSIGNMENT_VERSION = 1
 OPTIONAL_TEXTS = ("app_version", "session_id", "install_id")
 
-router = APIRouter(tags=["assignment"])
+router = APIRouter(tags=["assignment"], route_class=RawRoute)
 
 
 @router.post(
@@ -39,22 +39,14 @@ async def assign_user(request: Request) -> Response:
     subject = read_subject(await read_body(request))
     note_user(request.scope, subject.anonymous_user_id)
     now = parts.clock()
-    assignments = await parts.database.run(lambda connection: assign(connection, parts.experiments, subject, now))
-    content = {
-        "anonymous_user_id": subject.anonymous_user_id,
-        "assignment_version": ASSIGNMENT_VERSION,
-        "generated_at": iso_millis(now),
-        "assignments": [
-            {
-                "experiment_id": assignment.experiment_id,
-                "variant_id": assignment.variant.variant_id,
-                "variant_name": assignment.variant.variant_name,
-            }
-            for assignment in assignments
-        ],
-        "config": merged_config(assignment.variant.config_override for assignment in assignments),
-    }
-    return Response(msgspec.json.encode(content), media_type="application/json")
+    answer = await parts.assigner.assign(subject, now)
+    content = b'{"anonymous_user_id":%b,"assignment_version":%d,"generated_at":"%b",%b}' % (
+        msgspec.json.encode(subject.anonymous_user_id),
+        ASSIGNMENT_VERSION,
+        iso_millis(now).encode(),
+        answer.members,
+    )
+    return Response(content, media_type="application/json")
 
 
 def read_subject(body: bytes) -> Subject:

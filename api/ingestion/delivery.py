@@ -12,6 +12,7 @@ class Delivery:
 
     `received_at` is aware. `running` are the ids of the experiments that were RUNNING at that moment, None when this
     process did not know: events are stamped as they would have been then, however late they reach Postgres.
+    `transaction` is one that may have stored the delivery already: its connection broke before it was known to end.
     """
 
     protocol: str
@@ -19,3 +20,4 @@ class Delivery:
     received_at: datetime
     body: bytes
     running: tuple[str, ...] | None = None
+    transaction: int | None = None

@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+# Where a UUID holds its version (7) and variant (binary 10).
+_VERSION_BITS = 0xF << 76 | 0b11 << 62
+_VERSION_7 = 0x7 << 76 | 0b10 << 62
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -26,3 +32,15 @@ def made_event_id(key: str, index: int, event_name: str, occurred_at: str) -> st
     """
     digest = hashlib.sha256(f"{key}|{index}|{event_name}|{occurred_at}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def spooled_event_id(spool_id: uuid.UUID, seq: int, position: int, received_at: datetime) -> str:
+    """Return the id of a spooled event that has none of its own: the same whenever its delivery is drained.
+
+    `seq` is the delivery's number in the spool, `position` the event's place in it. A UUID of version 7: 48 bits of
+    `received_at` in milliseconds, so that ids rise with time, then SHA-256 over where it lay.
+    """
+    milliseconds = (received_at - _EPOCH) // _MILLISECOND
+    digest = hashlib.sha256(b"%b|%d|%d" % (spool_id.bytes, seq, position)).digest()
+    number = milliseconds << 80 | int.from_bytes(digest[:10], "big")
+    return str(uuid.UUID(int=number & ~_VERSION_BITS | _VERSION_7))

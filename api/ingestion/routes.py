@@ -8,15 +8,18 @@ from starlette.responses import Response
 
 from api.bodies import read_body
 from api.errors import documented
+from api.identifiers import DEFAULT_TENANT
+from api.ingestion.delivery import Delivery
 from api.ingestion.fast_path import read_batch
 from api.ingestion.models import EventsRequest, EventsResponse
 from api.ingestion.timestamps import cut_to_milliseconds
 from api.openapi import json_body
+from api.raw_route import RawRoute
 from api.request_log import note_user
 from api.state import services
 from pipeline.clock import iso_millis
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=RawRoute)
 
 
 @router.post(
@@ -34,15 +37,17 @@ async def receive_events(request: Request) -> Response:
     """
     parts = services(request)
     received_at = cut_to_milliseconds(parts.clock())
-    batch = read_batch(await read_body(request), received_at)
+    body = await read_body(request)
+    batch = read_batch(body, received_at)
     if batch.rows:
         note_user(request.scope, batch.rows[0].anonymous_user_id)
-    committed = await parts.ingestion.submit(batch)
+    delivery = Delivery("mobile", DEFAULT_TENANT, received_at, body, parts.experiments.running_ids())
+    durable = await parts.ingestion.submit(delivery, batch)
     content = {
         "ok": True,
         "received_at": iso_millis(received_at),
-        "accepted": len(committed.rows),
-        "rejected": len(committed.errors),
-        "results": committed.results(),
+        "accepted": len(durable.rows),
+        "rejected": len(durable.errors),
+        "results": durable.results(),
     }
     return Response(msgspec.json.encode(content), media_type="application/json")

@@ -55,14 +55,18 @@ class RefusedEventError(Exception):
     """One event is not acceptable; the message says why."""
 
 
-def validate_batch(body: bytes, received_at: datetime) -> EventBatch:
-    """Read a whole batch. Raises InvalidRequestError when the body or its envelope is wrong."""
+def validate_batch(body: bytes, received_at: datetime, first_index: int = 0) -> EventBatch:
+    """Read a whole batch. Raises InvalidRequestError when the body or its envelope is wrong.
+
+    `first_index` is the place of its first event in the request as it was sent, when this is a part of one: made event
+    ids depend on it.
+    """
     envelope = Envelope(read_json(body))
     batch = EventBatch(DEFAULT_TENANT, received_at, len(body))
     key = envelope.key
     for index, event in enumerate(envelope.events):
         try:
-            row = _row(envelope, key, index, event, received_at)
+            row = _row(envelope, key, first_index + index, event, received_at)
         except RefusedEventError as refusal:
             batch.errors[index] = str(refusal)
         else:

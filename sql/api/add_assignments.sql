@@ -1,6 +1,6 @@
--- Adds assignments of one user; where another request was faster, its assignment stays.
--- Grain of the result: one row per assignment added. Key: (tenant_id, anonymous_user_id, experiment_id).
--- Parameters: tenant_id, anonymous_user_id text, experiment_ids, variant_ids text[] (in order of experiment), assigned_at timestamptz.
+-- Adds assignments of a group of users; where another transaction was faster, its assignment stays.
+-- Grain: none; the row count says how many were added. Key: (tenant_id, anonymous_user_id, experiment_id).
+-- Parameters: tenant_id text, assignments json (list of objects). Rows go in in key order: two writers cannot deadlock.
 INSERT INTO assignments (
     tenant_id,
     anonymous_user_id,
@@ -11,11 +11,18 @@ INSERT INTO assignments (
 )
 SELECT
     %(tenant_id)s,
-    %(anonymous_user_id)s,
+    chosen.anonymous_user_id,
     chosen.experiment_id,
     chosen.variant_id,
     1,
-    %(assigned_at)s
-FROM unnest(%(experiment_ids)s::text[], %(variant_ids)s::text[]) AS chosen (experiment_id, variant_id)
+    chosen.assigned_at
+FROM json_to_recordset(%(assignments)s::json) AS chosen (
+    anonymous_user_id text,
+    experiment_id text,
+    variant_id text,
+    assigned_at timestamptz
+)
+ORDER BY
+    chosen.anonymous_user_id COLLATE "C",
+    chosen.experiment_id COLLATE "C"
 ON CONFLICT (tenant_id, anonymous_user_id, experiment_id) DO NOTHING
-RETURNING experiment_id

@@ -1,11 +1,14 @@
--- Compares the ledger with the events that are there, in one statement and so at one moment.
+-- Reads every account of the ledger beside what Postgres holds of it, in one statement and so at one moment.
 -- Grain and key: (tenant_id, day) by UTC date of receipt.
--- Parameters: none.
+-- Parameters: watermark bigint (rows of transactions below it are exported).
 WITH booked AS (
     SELECT
         tenant_id,
         day,
-        sum(stored)::bigint AS events
+        sum(received)::bigint AS received,
+        sum(stored)::bigint AS stored,
+        sum(duplicate)::bigint AS duplicate,
+        sum(rejected)::bigint AS rejected
     FROM ingestion_ledger
     GROUP BY
         tenant_id,
@@ -16,22 +19,55 @@ found AS (
     SELECT
         tenant_id,
         (received_at AT TIME ZONE 'UTC')::date AS day,
-        count(*) AS events
+        count(*) AS events,
+        count(*) FILTER (WHERE ingest_xid < %(watermark)s::text::xid8) AS exported
     FROM event_logs
     GROUP BY
         tenant_id,
         (received_at AT TIME ZONE 'UTC')::date
+),
+
+letters AS (
+    SELECT
+        tenant_id,
+        (received_at AT TIME ZONE 'UTC')::date AS day,
+        count(*) AS letters
+    FROM dead_letters
+    GROUP BY
+        tenant_id,
+        (received_at AT TIME ZONE 'UTC')::date
+),
+
+gone AS (
+    SELECT
+        tenant_id,
+        day,
+        sum(replayed)::bigint AS replayed,
+        sum(dropped)::bigint AS dropped,
+        sum(not_kept)::bigint AS not_kept
+    FROM dead_letter_ledger
+    GROUP BY
+        tenant_id,
+        day
 )
 
 SELECT
-    coalesce(booked.tenant_id, found.tenant_id) AS tenant_id,
-    coalesce(booked.day, found.day) AS day,
-    coalesce(booked.events, 0) AS booked,
-    coalesce(found.events, 0) AS found
+    tenant_id,
+    day,
+    coalesce(booked.received, 0) AS received,
+    coalesce(booked.stored, 0) AS stored,
+    coalesce(booked.duplicate, 0) AS duplicate,
+    coalesce(booked.rejected, 0) AS rejected,
+    coalesce(found.events, 0) AS in_postgres,
+    coalesce(found.exported, 0) AS exported,
+    coalesce(letters.letters, 0) AS letters,
+    coalesce(gone.replayed, 0) AS replayed,
+    coalesce(gone.dropped, 0) AS dropped,
+    coalesce(gone.not_kept, 0) AS not_kept
 FROM booked
-FULL JOIN found
-    ON found.tenant_id = booked.tenant_id
-    AND found.day = booked.day
+FULL JOIN found USING (tenant_id, day)
+FULL JOIN letters USING (tenant_id, day)
+FULL JOIN gone USING (tenant_id, day)
 ORDER BY
-    coalesce(booked.tenant_id, found.tenant_id),
-    coalesce(booked.day, found.day)
+    tenant_id,
+    day

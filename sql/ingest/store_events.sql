@@ -1,10 +1,9 @@
--- Stores the staged events that are new, stamped with their user's assignments in RUNNING experiments as they are now.
--- Grain of the result: one row per tenant and UTC day of receipt, with the number stored. Key: (tenant_id, event_id).
+-- Stores the staged events that are new, stamped with their user's assignments in RUNNING experiments as of as_of.
+-- Grain of the result: one row per tenant, UTC day of receipt, with the number stored. Key: (tenant_id, event_id).
 -- Parameters: none. Rows are inserted in key order, so that two writers of the same events cannot deadlock.
 WITH stamps AS (
     SELECT
-        users.tenant_id,
-        users.anonymous_user_id,
+        sources.source,
         max(assignments.assignment_version) AS assignment_version,
         jsonb_agg(
             jsonb_build_object(
@@ -16,22 +15,32 @@ WITH stamps AS (
         ) AS assignments,
         jsonb_object_agg(assignments.experiment_id, assignments.variant_id) AS experiment_map
     FROM (
-        SELECT DISTINCT tenant_id, anonymous_user_id
+        SELECT DISTINCT ON (source)
+            source,
+            tenant_id,
+            anonymous_user_id,
+            as_of,
+            running
         FROM incoming_events
         WHERE assignments IS NULL
-    ) AS users
+        ORDER BY source
+    ) AS sources
     INNER JOIN assignments
-        ON assignments.tenant_id = users.tenant_id
-        AND assignments.anonymous_user_id = users.anonymous_user_id
+        ON assignments.tenant_id = sources.tenant_id
+        AND assignments.anonymous_user_id = sources.anonymous_user_id
+        AND assignments.assigned_at <= sources.as_of
     INNER JOIN experiments
         ON experiments.tenant_id = assignments.tenant_id
         AND experiments.experiment_id = assignments.experiment_id
-        AND experiments.status = 'RUNNING'
+        AND CASE
+            WHEN sources.running IS NULL THEN experiments.status = 'RUNNING'
+            ELSE experiments.experiment_id = ANY(sources.running)
+        END
     LEFT JOIN experiment_variants
         ON experiment_variants.tenant_id = assignments.tenant_id
         AND experiment_variants.experiment_id = assignments.experiment_id
         AND experiment_variants.variant_id = assignments.variant_id
-    GROUP BY users.tenant_id, users.anonymous_user_id
+    GROUP BY sources.source
 ),
 
 stored AS (
@@ -77,8 +86,7 @@ stored AS (
         incoming.schema_version
     FROM incoming_events AS incoming
     LEFT JOIN stamps
-        ON stamps.tenant_id = incoming.tenant_id
-        AND stamps.anonymous_user_id = incoming.anonymous_user_id
+        ON stamps.source = incoming.source
     ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
     ON CONFLICT (tenant_id, event_id) DO NOTHING
     RETURNING tenant_id, received_at

@@ -1,4 +1,4 @@
--- Adds some days to funnel_activity: users and events per step, overall and per variant stamped on the events. Should
+-- Adds some days to funnel_activity: users ('' is none) and events per step, overall and per variant stamped. Should
 -- ids with colons give two variants one dimension_key, the one whose experiment_id sorts first stays.
 -- Grain and key: (tenant_id, day, funnel_name, step_name, dimension_key). Parameters: as daily_activity.
 INSERT INTO funnel_activity
@@ -44,7 +44,7 @@ SELECT
     'overall' AS dimension_key,
     NULL AS experiment_id,
     NULL AS variant_id,
-    count(DISTINCT anonymous_user_id) AS users_count,
+    count(DISTINCT anonymous_user_id) FILTER (WHERE anonymous_user_id <> '') AS users_count,
     sum(events) AS events_count
 FROM per_user
 GROUP BY
@@ -61,7 +61,7 @@ SELECT
     entry.key || ':' || entry.value AS dimension_key,
     entry.key AS experiment_id,
     entry.value AS variant_id,
-    count(DISTINCT anonymous_user_id) AS users_count,
+    count(DISTINCT anonymous_user_id) FILTER (WHERE anonymous_user_id <> '') AS users_count,
     sum(events) AS events_count
 FROM per_variant
 WHERE entry.value IS NOT NULL

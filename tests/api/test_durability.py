@@ -19,9 +19,11 @@ import pytest
 
 from api.ingestion.batch import UNSTORABLE, EventBatch
 from api.ingestion.core import IngestionCore
+from api.ingestion.delivery import Delivery
 from api.request_log import make_logger
 from cli.embedded_postgres import EmbeddedPostgres
 from pipeline.migrations import migrate
+from pipeline.settings import Settings
 from tests.api.servers import free_port, server_process
 from tests.api.vectors import event
 from tests.makers import NOW, event_row
@@ -30,6 +32,11 @@ from tests.waiting import wait_until
 
 def body(*events: object, user: str = "u") -> bytes:
     return json.dumps({"anonymous_user_id": user, "events": events}).encode()
+
+
+def delivery(events: int, *, padding: int = 0) -> Delivery:
+    """A request of that many events; what they are is in the batch beside it."""
+    return Delivery("mobile", "default", NOW, body(*range(events), " " * padding))
 
 
 def count(connection: psycopg.Connection) -> int:
@@ -120,19 +127,17 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.mark.slow
-def test_without_its_database_the_api_says_503_and_recovers(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_without_its_database_the_api_keeps_events_and_says_503_to_the_rest(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
     url = own_postgres.start()
     migrate(url)
-    requests = [
-        ("POST", "/v1/events", body(event())),
-        ("POST", "/v1/assignment", b'{"anonymous_user_id": "u"}'),
-        ("GET", "/v1/metrics/summary", b""),
-    ]
+    answered = [("POST", "/v1/assignment", b'{"anonymous_user_id": "u"}'), ("GET", "/v1/metrics/summary", b"")]
     with server_process(url, tmp_path / "log") as (api, _), httpx.Client(base_url=api, timeout=30) as client:
-        for method, path, content in requests:
+        for method, path, content in answered:
             assert client.request(method, path, content=content).status_code == 200
         own_postgres.stop()
-        for method, path, content in requests:
+        for method, path, content in answered:
             response = client.request(method, path, content=content)
             assert response.status_code == 503
             assert response.json() == {
@@ -140,11 +145,15 @@ def test_without_its_database_the_api_says_503_and_recovers(own_postgres: Embedd
                 "message": "Database is temporarily unavailable. Please retry.",
             }
             assert int(response.headers["retry-after"]) > 0
+        kept = client.post("/v1/events", content=body(event(), event(event_name="!")))
+        assert (kept.status_code, kept.json()["accepted"], kept.json()["rejected"]) == (200, 1, 1)
         assert client.get("/health").json() == {"ok": True}
         assert client.post("/v1/events", content=b"{").status_code == 400
         own_postgres.start()
-        for method, path, content in requests:
+        for method, path, content in answered:
             wait_until(lambda: client.request(method, path, content=content).status_code == 200)  # noqa: B023
+        with psycopg.connect(url, autocommit=True) as connection:
+            wait_until(lambda: count(connection) == 1)
 
 
 def test_a_restart_of_the_database_costs_no_request(client: httpx.Client, connection: psycopg.Connection) -> None:
@@ -158,22 +167,20 @@ def test_a_restart_of_the_database_costs_no_request(client: httpx.Client, connec
     assert count(connection) == 5
 
 
-def test_what_only_the_database_refuses_is_refused_alone(database_url: str, connection: psycopg.Connection) -> None:
+def test_what_only_the_database_refuses_is_refused_alone(settings: Settings, connection: psycopg.Connection) -> None:
     """Should validation ever let something through, neither its batch nor its group pays for it."""
 
     async def run() -> tuple[EventBatch, list[EventBatch]]:
-        core = IngestionCore(database_url, make_logger("ERROR"))
+        core = IngestionCore(settings, make_logger("ERROR"))
         rows = [event_row(number) for number in range(12)]
         rows[3] = rows[3]._replace(properties='{"a": "\\u0000"}')
         rows[4] = rows[4]._replace(session_id="\ud800")
         rows[5] = rows[5]._replace(app_version="\0")
         mixed = EventBatch("default", NOW, 100, rows, list(range(1, 13)), {0: "event_name is required"})
         others = [EventBatch("default", NOW, 10, [event_row(100 + number)], [0]) for number in range(5)]
-        answers = [asyncio.ensure_future(core.submit(batch)) for batch in (mixed, *others)]
-        await asyncio.sleep(0)
         core.start()
-        settled = await asyncio.gather(*answers)
-        await asyncio.to_thread(core.close)
+        settled = await asyncio.gather(*(core.submit(delivery(13), batch) for batch in (mixed, *others)))
+        await core.close()
         return settled[0], settled[1:]
 
     mixed, others = asyncio.run(run())
@@ -183,33 +190,25 @@ def test_what_only_the_database_refuses_is_refused_alone(database_url: str, conn
     assert count(connection) == 9 + 5
     ledger = connection.execute("SELECT sum(received), sum(stored), sum(rejected) FROM ingestion_ledger").fetchone()
     assert ledger == (18, 14, 4)
+    letters = connection.execute("SELECT event_index, reason FROM dead_letters ORDER BY event_index").fetchall()
+    assert letters == [(0, "event_name is required"), (4, UNSTORABLE), (5, UNSTORABLE), (6, UNSTORABLE)]
 
 
-def test_a_full_queue_refuses_and_closing_stores_what_waits(database_url: str, connection: psycopg.Connection) -> None:
+def test_a_full_queue_refuses_and_closing_stores_what_waits(settings: Settings, connection: psycopg.Connection) -> None:
     async def run() -> list[object]:
-        core = IngestionCore(database_url, make_logger("ERROR"), queue_bytes=30_000)
-        batches = [EventBatch("default", NOW, 8_000, [event_row(number)], [0]) for number in range(5)]
-        answers = [asyncio.ensure_future(core.submit(batch)) for batch in batches]
-        await asyncio.sleep(0)
+        core = IngestionCore(settings, make_logger("ERROR"), queue_bytes=30_000)
         core.start()
-        await asyncio.to_thread(core.close)
+        with connection.transaction():
+            connection.execute("LOCK TABLE event_logs IN SHARE ROW EXCLUSIVE MODE")
+            batches = [EventBatch("default", NOW, 8_000, [event_row(number)], [0]) for number in range(9)]
+            sent = delivery(1, padding=8_000)
+            answers = [asyncio.ensure_future(core.submit(sent, batch)) for batch in batches]
+            await asyncio.sleep(0)
+        await core.close()
         return await asyncio.gather(*answers, return_exceptions=True)
 
     outcomes = Counter(type(outcome).__name__ for outcome in asyncio.run(run()))
-    assert outcomes == {"EventBatch": 3, "OverloadedError": 2}
-    assert count(connection) == 3
-
-
-def test_groups_are_stored_in_one_transaction(database_url: str, connection: psycopg.Connection) -> None:
-    async def run() -> None:
-        core = IngestionCore(database_url, make_logger("ERROR"))
-        batches = [EventBatch("default", NOW, 10, [event_row(number)], [0]) for number in range(100)]
-        answers = [asyncio.ensure_future(core.submit(batch)) for batch in batches]
-        await asyncio.sleep(0)
-        core.start()
-        await asyncio.gather(*answers)
-        await asyncio.to_thread(core.close)
-
-    asyncio.run(run())
-    assert count(connection) == 100
-    assert connection.execute("SELECT count(DISTINCT ingest_xid) FROM event_logs").fetchone() == (1,)
+    assert outcomes["OverloadedError"] > 0
+    assert outcomes["EventBatch"] >= 2
+    assert outcomes.total() == 9
+    assert count(connection) == outcomes["EventBatch"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import socket
-from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 from pydantic import BaseModel
 
 from api.app import create_app
@@ -17,7 +17,7 @@ from api.errors import ErrorBody
 from api.health import HealthResponse
 from api.ingestion.models import EventsRequest, EventsResponse
 from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
-from api.request_log import RequestLog, make_logger
+from api.request_log import make_logger, note_user
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
 from tests.api.servers import served
@@ -119,16 +119,10 @@ def test_the_unexpected_is_a_500_without_details_and_logged(
     app = create_app(settings, lambda: NOW)
 
     @app.get("/broken")
-    async def broken() -> None:
+    async def broken(request: Request) -> None:
+        note_user(request.scope, USER)
         raise KeyError(USER)
 
-    @app.middleware("http")
-    async def note(request: Any, call_next: Any) -> Any:
-        request.state.anonymous_user_id = USER
-        return await call_next(request)
-
-    app.user_middleware.reverse()
-    assert app.user_middleware[0].cls is RequestLog
     with served(app) as url:
         response = httpx.get(f"{url}/broken")
     assert response.status_code == 500

@@ -123,7 +123,8 @@ class Journey:
 def journeys_of(events: Iterable[Event]) -> dict[str, Journey]:
     by_user: dict[str, list[Event]] = defaultdict(list)
     for event in events:
-        by_user[event.user].append(event)
+        if event.user:
+            by_user[event.user].append(event)
     return {user: Journey(sorted(own, key=lambda e: e.occurred_at)) for user, own in by_user.items()}
 
 
@@ -134,7 +135,7 @@ def daily_rows(tenant: str, day: date, events: Iterable[Event], journeys: Mappin
     volume = Counter(event.name for event in today)
     lags = [max((event.received_at - event.occurred_at) // timedelta(microseconds=1), 0) for event in today]
     scalar = {
-        "dau": (len({event.user for event in today}), None),
+        "dau": (users_of(today), None),
         "new_users": (len(cohort), None),
         "sessions_submitted": (volume["session_submitted"], None),
         "logging_rate_24h": (share(converted, len(cohort)), {"cohort_size": len(cohort), "converted_users": converted}),
@@ -182,16 +183,21 @@ def funnel_rows(tenant: str, day: date, events: Iterable[Event]) -> Rows:
     today = [event for event in events if day_of(event) == day]
     for step, names in STEPS.items():
         reached = [event for event in today if event.name in names]
-        rows[tenant, day, "core_journey", step, "overall"] = (None, None, len({e.user for e in reached}), len(reached))
+        rows[tenant, day, "core_journey", step, "overall"] = (None, None, users_of(reached), len(reached))
         by_variant: dict[tuple[str, str], list[Event]] = defaultdict(list)
         for event in reached:
             for pair in event.experiment_map.items():
                 by_variant[pair].append(event)
         for (experiment_id, variant), own in by_variant.items():
             rows[tenant, day, "core_journey", step, f"{experiment_id}:{variant}"] = (
-                experiment_id, variant, len({e.user for e in own}), len(own),
+                experiment_id, variant, users_of(own), len(own),
             )  # fmt: skip
     return rows
+
+
+def users_of(events: Iterable[Event]) -> int:
+    """Distinct users; an event may be of none, which an empty user says."""
+    return len({event.user for event in events} - {""})
 
 
 def share(part: int, whole: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.checks import freshness, lake_matches_postgres, ledger_matches_events, recompute
+from pipeline.checks import freshness, lake_matches_postgres, recompute
 from pipeline.lake import LakeSnapshot
 from tests.pipeline.rollup_world import World
 from tests.pipeline.test_rollups import AS_OF, HISTORY, WINDOW, event
@@ -73,13 +73,6 @@ def test_an_exchanged_event_is_noticed_although_the_count_is_right(world: World)
         " VALUES (gen_random_uuid(), 'ann', 'session_submitted', '2026-02-18T10:00:00Z', '3'::xid8)"
     )
     assert differences(world, snapshot_of(world)) == [(DAY, 3, 3)]
-
-
-def test_the_ledger_balances_until_an_event_is_lost(world: World) -> None:
-    assert all(balance.matches for balance in ledger_matches_events(world.database_url))
-    world.connection.execute("DELETE FROM event_logs WHERE event_name = 'app_opened' AND anonymous_user_id = 'bob'")
-    off = [balance for balance in ledger_matches_events(world.database_url) if not balance.matches]
-    assert [(balance.day, balance.booked, balance.found) for balance in off] == [(DAY, 4, 3)]
 
 
 def test_published_rows_can_be_computed_again(world: World) -> None:

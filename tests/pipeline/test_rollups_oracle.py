@@ -19,10 +19,10 @@ from tests.pipeline.oracle import Assignment, Event, History, expected
 from tests.pipeline.rollup_world import World
 
 TENANTS = ("default", "other", "third", "fourth", "fifth")  # five histories an example, with the same user ids
-USERS = tuple(f"user_{number}" for number in range(5))
+USERS = (*(f"user_{number}" for number in range(5)), "")  # the last is nobody: a visit of a web shop without a user
 NAMES = (
     "session_submitted", "app_opened", "tab_opened", "workout_started", "exercise_logged", "achievement_unlocked",
-    "workouts_default_loaded", "node_opened",
+    "workouts_default_loaded", "node_opened", 'Ünusual "name"\\\n\x01', "overall",
 )  # fmt: skip
 EXPERIMENTS = ("exp_a", "exp_b", "exp_c")
 VARIANTS = ("A", "B", "gone")

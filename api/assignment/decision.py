@@ -1,0 +1,116 @@
+"""What a user gets, from what is stored for them and the running experiments: the contract's rules, without a database.
+
+Everybody with the same variants gets the same answer: it is put together and encoded once per set of experiments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from api.assignment.bucketing import choose_variant
+from api.assignment.config import merged_config
+from api.assignment.experiments import RunningExperiments, Variant
+from api.assignment.targeting import matches
+
+# Distinct answers kept per set of experiments; combinations beyond are encoded again when they come.
+MAX_ANSWERS = 4_096
+NOT_ASSIGNED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who asks: a trimmed id, and what the app said of itself."""
+
+    anonymous_user_id: str
+    platform: str | None
+    app_version: str | None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The variant of one experiment that a user has."""
+
+    experiment_id: str
+    variant: Variant
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A user's assignments in order of experiment; `members` are the JSON members "assignments" and "config"."""
+
+    assignments: tuple[Assignment, ...]
+    members: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer, and what must be stored before it is given: variants by experiment.
+
+    `new` has no row yet; `gone` has one whose variant does not exist any more.
+    """
+
+    answer: Answer
+    new: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
+
+
+def decide(running: RunningExperiments, stored: Mapping[str, str], subject: Subject, now: datetime) -> Decision:
+    """Decide for one user, whose `stored` variants are given by experiment.
+
+    A stored variant is kept while its experiment runs and the variant exists, whatever became of weights and
+    targeting. Otherwise the user is bucketed, if the experiment's targeting matches.
+    """
+    new: dict[str, str] = {}
+    gone: dict[str, str] = {}
+    positions: list[int] = []
+    for experiment in running.experiments:
+        if not experiment.variants or not experiment.is_open(now):
+            positions.append(NOT_ASSIGNED)
+            continue
+        stored_id = stored.get(experiment.experiment_id)
+        position = None if stored_id is None else experiment.positions.get(stored_id)
+        if position is None:
+            if not matches(experiment.targeting, subject.platform, subject.app_version):
+                positions.append(NOT_ASSIGNED)
+                continue
+            variant = choose_variant(
+                subject.anonymous_user_id, experiment.experiment_id, experiment.variants, ordered=True
+            )
+            (new if stored_id is None else gone)[experiment.experiment_id] = variant.variant_id
+            position = experiment.positions[variant.variant_id]
+        positions.append(position)
+    return Decision(_answer(running, tuple(positions)), new, gone)
+
+
+def _answer(running: RunningExperiments, positions: tuple[int, ...]) -> Answer:
+    answer: Answer | None = running.answers.get(positions)
+    if answer is None:
+        if len(running.answers) >= MAX_ANSWERS:
+            running.answers.clear()
+        answer = running.answers[positions] = _encode(
+            tuple(
+                Assignment(experiment.experiment_id, experiment.variants[position])
+                for experiment, position in zip(running.experiments, positions, strict=True)
+                if position != NOT_ASSIGNED
+            )
+        )
+    return answer
+
+
+def _encode(assignments: tuple[Assignment, ...]) -> Answer:
+    content = {
+        "assignments": [
+            {
+                "experiment_id": assignment.experiment_id,
+                "variant_id": assignment.variant.variant_id,
+                "variant_name": assignment.variant.variant_name,
+            }
+            for assignment in assignments
+        ],
+        "config": merged_config(assignment.variant.config_override for assignment in assignments),
+    }
+    return Answer(assignments, msgspec.json.encode(content)[1:-1])
