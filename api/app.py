@@ -78,14 +78,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     log = make_logger(settings.log_level)
     database = Database(settings.database_url.get_secret_value() if settings.database_url else None)
     experiments = ExperimentCache(database)
-    ingestion_core = IngestionCore(settings, log)
+    core = IngestionCore(settings, log)
     parts = Services(
         clock=clock,
         database=database,
-        ingestion=ingestion_core,
+        ingestion=core,
         experiments=experiments,
         assigner=Assigner(database, experiments),
-        operations=Operations(settings, ingestion_core.spool, clock),
+        operations=Operations(settings, core.spool, clock),
         dashboard_token=settings.dashboard_token.get_secret_value() if settings.dashboard_token else None,
     )
 
@@ -103,7 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         await parts.database.close()
 
     app = Api(
-        (health, operations, assignment, ingestion, metrics, docs_page),
+        (health, assignment, ingestion, retail, metrics, operations, docs_page),
         log,
         access_lines=settings.access_log,
         title="Tidemark",

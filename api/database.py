@@ -20,10 +20,14 @@ POOL_SIZE = 8
 CONNECTION_SECONDS = 1.5
 ANSWER_SECONDS = 10.0
 # How long the server has to stop a query that nobody waits for, before the connection is closed instead.
-CANCEL_SECONDS = 0.5
-# Requests meet locks of imports and of people at a console: they rather learn of it than wait. And a plan made while
-# a table was small would be kept until the next ANALYZE: with a full scan in it, for a minute of a thousand users each.
-OPTIONS = f"{SESSION_OPTIONS} -c lock_timeout=250ms -c plan_cache_mode=force_custom_plan"
+CANCEL_SECONDS = 1.0
+# A query whose connection was closed would run on: it ends when nobody waits for anything any more. Requests meet locks
+# of imports and of people at a console: they rather learn of it than wait. A plan made while a table was small would be
+# kept until the next ANALYZE, and read all of the table for every request.
+OPTIONS = (
+    f"{SESSION_OPTIONS} -c statement_timeout={ANSWER_SECONDS:.0f}s -c lock_timeout=250ms"
+    " -c plan_cache_mode=force_custom_plan"
+)
 
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]

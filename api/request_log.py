@@ -95,7 +95,7 @@ class RequestLog:
                 await error_response(500, INTERNAL_ERROR)(scope, receive, send_marked)
         seconds = time.perf_counter() - started
         route = scope.get("route")
-        path = scope["path"] if route is None else route.path
+        path = getattr(route, "path", scope["path"])
         known = request_ended(path, status, seconds)
         if failure is None and self._access_log is None:
             return

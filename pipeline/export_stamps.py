@@ -7,6 +7,7 @@ Two values with one stamp are equal as JSON.
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import psycopg
 import pyarrow as pa
@@ -53,7 +54,7 @@ class Stamps:
         )
         keys = {
             "tenant_ids": examples["tenant_id_first"].to_pylist(),
-            "event_ids": examples["event_id_first"].to_pylist(),
+            "event_ids": [UUID(bytes=event_id) for event_id in examples["event_id_first"].to_pylist()],
         }
         with psycopg.connect(self._database_url, connect_timeout=5) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

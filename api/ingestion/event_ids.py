@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-# Where a UUID holds its version (7) and variant (binary 10).
-_VERSION_BITS = 0xF << 76 | 0b11 << 62
-_VERSION_7 = 0x7 << 76 | 0b10 << 62
+# The digit of a UUID that holds its variant: two bits of it are fixed.
+_VARIANT_DIGITS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -40,7 +37,7 @@ def spooled_event_id(spool_id: uuid.UUID, seq: int, position: int, received_at: 
     `seq` is the delivery's number in the spool, `position` the event's place in it. A UUID of version 7: 48 bits of
     `received_at` in milliseconds, so that ids rise with time, then SHA-256 over where it lay.
     """
-    milliseconds = (received_at - _EPOCH) // _MILLISECOND
-    digest = hashlib.sha256(b"%b|%d|%d" % (spool_id.bytes, seq, position)).digest()
-    number = milliseconds << 80 | int.from_bytes(digest[:10], "big")
-    return str(uuid.UUID(int=number & ~_VERSION_BITS | _VERSION_7))
+    time = f"{int(received_at.timestamp() * 1000 + 0.001):012x}"  # a float is exact to a fraction of a microsecond
+    digest = hashlib.sha256(b"%b|%d|%d" % (spool_id.bytes, seq, position)).hexdigest()
+    variant = _VARIANT_DIGITS[digest[3]]
+    return f"{time[:8]}-{time[8:]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"

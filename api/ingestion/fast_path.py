@@ -26,9 +26,12 @@ from api.ingestion.validation import (
 from api.json_text import MAX_DEPTH
 from pipeline.event_store import EventRow
 
-# Escapes that may hide U+0000 or a surrogate; numbers that may be out of range. Most hits are harmless.
-_DOUBTFUL = re.compile(rb"\\u|[0-9][eE][+-]?[0-9]{3}|[0-9.]{200}")
+# Numbers that may be out of range. Most hits are harmless.
+_DOUBTFUL = re.compile(rb"[0-9][eE][+-]?[0-9]{3}|[0-9.]{200}")
 _EMPTY = msgspec.Raw(b"{}")
+# Too short to be nested too deeply: a level takes two characters.
+_SHORT = 2 * MAX_DEPTH
+_UNSTAMPED = tuple(EventRow._field_defaults[name] for name in EventRow._fields[-4:])
 
 
 class _Event(msgspec.Struct):
@@ -66,7 +69,7 @@ def read_batch(body: bytes, received_at: datetime) -> EventBatch:
 
 def accept_batch(body: bytes, received_at: datetime) -> EventBatch:
     """Read a batch that is right in every part; raises one of several exceptions for any other."""
-    if b"\\u" in body:
+    if b"\\u" in body:  # may hide U+0000 or a lone surrogate
         raise _DoubtError
     body.decode()  # msgspec does not look into what it keeps raw
     sent = _decode(body)
@@ -91,23 +94,11 @@ def accept_batch(body: bytes, received_at: datetime) -> EventBatch:
             event_id = given_event_id(event.event_id)
         if event_id is None:
             raise _DoubtError
-        batch.rows.append(
-            EventRow(
-                event_id,
-                DEFAULT_TENANT,
-                user,
-                session_id,
-                install_id,
-                platform,
-                app_version,
-                event.event_name,
-                occurred_at,
-                received_at,
-                sent_at,
-                _object_text(event.properties),
-                _object_text(event.context),
-            )
-        )
+        columns = (
+            event_id, DEFAULT_TENANT, user, session_id, install_id, platform, app_version, event.event_name,
+            occurred_at, received_at, sent_at, _object_text(event.properties), _object_text(event.context), *_UNSTAMPED,
+        )  # fmt: skip
+        batch.rows.append(EventRow._make(columns))
     return batch
 
 
@@ -117,8 +108,11 @@ def _optional(value: str | msgspec.UnsetType) -> str | None:
 
 def _object_text(raw: msgspec.Raw) -> str:
     """Return the text of a JSON object as sent; doubt its depth and its numbers rather than look closely."""
+    if raw is _EMPTY:
+        return "{}"
     content = bytes(raw)
-    brackets = content.count(b"{") + content.count(b"[")
-    if content[:1] != b"{" or brackets > MAX_DEPTH or _DOUBTFUL.search(content):
+    if content[:1] != b"{" or _DOUBTFUL.search(content):
+        raise _DoubtError
+    if len(content) > _SHORT and content.count(b"{") + content.count(b"[") > MAX_DEPTH:
         raise _DoubtError
     return content.decode()

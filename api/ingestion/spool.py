@@ -18,7 +18,8 @@ from typing import Any
 from api import telemetry
 from api.errors import OverloadedError
 from api.ingestion.delivery import Delivery
-from api.ingestion.spool_file import SpoolFile, SpoolFullError, SpoolSealedError, SpoolUnavailableError
+from api.ingestion.spool_errors import SpoolFullError, SpoolSealedError, SpoolUnavailableError
+from api.ingestion.spool_file import SpoolFile
 from api.request_log import describe
 
 __all__ = ["Spool", "SpoolFullError", "SpoolUnavailableError"]
@@ -51,9 +52,9 @@ class Spool:
     def __init__(
         self,
         folder: Path,
-        max_bytes: int,
         log: Any,  # noqa: ANN401 - structlog's own type
         *,
+        max_bytes: int,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self.arrived = threading.Event()

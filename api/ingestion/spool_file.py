@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from api.errors import RETRY_AFTER_SECONDS, ApiError
 from api.ingestion.delivery import Delivery
 from api.ingestion.spool_claim import Claim, spool_ids
+from api.ingestion.spool_errors import SpoolFullError, SpoolSealedError, SpoolUnavailableError
 from api.ingestion.spool_reader import (
     READ_ERRORS,
     SpooledGroup,
@@ -41,28 +41,6 @@ READ_DELIVERIES = 5_000
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
 _FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class SpoolFullError(ApiError):
-    """The spool holds as much as it may; nothing of the request was kept: 503."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "Too much is waiting for the database. Please retry.", {"retry-after": str(RETRY_AFTER_SECONDS)}
-        )
-
-
-class SpoolUnavailableError(ApiError):
-    """The spool cannot be used (disk full, broken or read-only); nothing of the request was kept: 503."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "Events cannot be stored at the moment. Please retry.", {"retry-after": str(RETRY_AFTER_SECONDS)}
-        )
-
-
-class SpoolSealedError(SpoolUnavailableError):
-    """The file takes no more; another would."""
 
 
 class SpoolFile:

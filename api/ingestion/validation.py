@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from api.bodies import read_json
 from api.errors import InvalidRequestError
@@ -102,6 +103,7 @@ def read_occurred_at(text: str, received_at: datetime) -> datetime:
     return moment
 
 
+@lru_cache(maxsize=4096)
 def check_event_name(name: str) -> None:
     """Raise RefusedEventError unless it is 1 to 80 letters, digits and underscores."""
     if not name:

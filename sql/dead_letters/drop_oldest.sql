@@ -22,7 +22,10 @@ oldest AS (
         FROM dead_letters
         WHERE tenant_id = %(tenant_id)s
         ORDER BY id
-        LIMIT 1000
+        LIMIT (
+            SELECT CASE WHEN excess.bytes > 0 THEN 1000 ELSE least(greatest(excess.letters, 0), 1000) END
+            FROM excess
+        )
     ) AS candidates
 ),
 

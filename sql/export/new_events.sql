@@ -2,7 +2,7 @@
 -- Grain: one row per event; JSON as text, but for what `stamps` tells of each stamp once.
 -- Parameters: the setting tidemark.exported_xid (xid8), because COPY takes none. Upper bound: this snapshot's xmin.
 SELECT
-    event_id::text AS event_id,
+    event_id,
     tenant_id,
     anonymous_user_id,
     session_id,

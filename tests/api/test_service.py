@@ -17,6 +17,7 @@ from api.errors import ErrorBody
 from api.health import HealthResponse
 from api.ingestion.models import EventsRequest, EventsResponse
 from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
+from api.operations.models import ReadyResponse
 from api.request_log import make_logger, note_user
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
@@ -144,7 +145,7 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
-        HealthResponse, SummaryResponse,
+        HealthResponse, ReadyResponse, SummaryResponse,
     )
 }  # fmt: skip
 
@@ -155,7 +156,8 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
         (method, path): operation for path, methods in schema["paths"].items() for method, operation in methods.items()
     }
     assert set(operations) == {
-        ("get", "/health"), ("post", "/v1/assignment"), ("post", "/v1/events"), ("get", "/v1/metrics/summary"),
+        ("get", "/health"), ("get", "/ready"), ("post", "/v1/assignment"), ("post", "/v1/events"),
+        ("get", "/v1/metrics/summary"),
         ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
     }  # fmt: skip
     for (_, path), operation in operations.items():

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -68,17 +69,24 @@ async def stop_while_waiting(
 
 def connections_to(pid: int, port: int) -> int:
     """Connections that the server has taken and whose request it has read: nothing is left in their buffers."""
-    taken = [each for each in psutil.Process(pid).net_connections("tcp") if each.status == "ESTABLISHED"]
+    parent = psutil.Process(pid)
+    processes = (parent, *parent.children(recursive=True))
+    taken = [each for one in processes for each in one.net_connections("tcp") if each.laddr.port == port]
+    taken = [each for each in taken if each.status == "ESTABLISHED"]
     waiting = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     unread = {row.split()[2] for row in waiting if int(row.split()[4].split(":")[1], 16) and f":{port:04X} " in row}
     return len(taken) if not unread else 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_requests_that_wait_for_their_commit_are_committed_and_answered(
-    database_url: str, connection: psycopg.Connection, tmp_path: Path
+    database_url: str, connection: psycopg.Connection, tmp_path: Path, workers: int
 ) -> None:
     requests = [[str(uuid.uuid4()) for _ in range(5)] for _ in range(32)]
-    with server_process(database_url, tmp_path / "log") as (url, process), psycopg.connect(database_url) as blocker:
+    with (
+        server_process(database_url, tmp_path / "log", workers=workers) as (url, process),
+        psycopg.connect(database_url) as blocker,
+    ):
         blocker.execute("LOCK TABLE event_logs IN SHARE ROW EXCLUSIVE MODE")
         answers = asyncio.run(stop_while_waiting(url, process, requests, blocker))
         assert ended_in_time(process) in (0, signal.SIGTERM)
@@ -163,7 +171,7 @@ def test_a_stop_under_load_breaks_no_request_and_loses_nothing(
     assert len(stored) == len(set(stored))
     assert acknowledged <= set(stored)
     assert len(turned_away) == 16
-    print(f"acknowledged {len(acknowledged)}, stored {len(stored)}, turned away {len(turned_away)}")
+    sys.stdout.write(f"acknowledged {len(acknowledged)}, stored {len(stored)}, turned away {len(turned_away)}\n")
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert "request failed" not in log
     assert "Traceback" not in log

@@ -356,7 +356,7 @@ def test_a_journal_cut_off_anywhere_in_its_last_group_loses_no_earlier_one(file:
             assert adopted.damaged == 0
             adopted.close()
             counts[kind] += 1
-    print(f"torn journals: {counts}, all 8 earlier groups read each time")
+    sys.stdout.write(f"torn journals: {counts}, all 8 earlier groups read each time\n")
     assert sum(counts.values()) >= 300
     intact = left_by_a_killed_process(file, tmp_path / "intact")
     (adopted,) = adopt_all(intact)
@@ -431,7 +431,7 @@ def test_whatever_page_is_destroyed_the_groups_on_all_others_are_read(folder: Pa
         aside = file.close()
         assert aside is not None
         assert aside.exists()
-    print(f"{pages} pages destroyed in turn, groups lost each time: {lost}")
+    sys.stdout.write(f"{pages} pages destroyed in turn, groups lost each time: {lost}\n")
     assert sorted(lost)[-3] <= 4  # but for the first page and the root, only those on the page itself
 
 
