@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, OperationalError, errors
 from psycopg_pool import AsyncConnectionPool
 
 from api.errors import DatabaseUnavailableError
-from pipeline.database import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS
+from pipeline.database import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, VANISHED_AFTER, session_options
 
 POOL_SIZE = 8
 CONNECTION_SECONDS = 1.5
@@ -50,7 +50,8 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "options": OPTIONS.format(application="tidemark-api"),
+                "options": session_options(database_url, OPTIONS.format(application="tidemark-api")),
+                **VANISHED_AFTER,
             },
         )
 

@@ -61,6 +61,13 @@ class UnauthorizedError(ApiError):
         super().__init__(401, message)
 
 
+class RequestTimeoutError(ApiError):
+    """The body did not arrive in time; nothing of the request was kept: 408."""
+
+    def __init__(self) -> None:
+        super().__init__(408, "The request took too long to arrive. Send less at once.", {"connection": "close"})
+
+
 class BodyTooLargeError(ApiError):
     """The body exceeds the limit, as sent or decompressed: 413."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from api.json_text import text_problem
 
 # Endpoints without an API key act for this tenant.
@@ -13,6 +15,8 @@ JAVASCRIPT_SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
+# What Postgres cannot hold, and control characters but white space, which some clients have within their ids.
+_REFUSED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def trim(text: str) -> str:
@@ -26,8 +30,9 @@ def mask(text: str) -> str:
 
 
 def identifier_problem(name: str, text: str) -> str | None:
-    """Say why an identifier cannot be stored; None when it can."""
+    """Say why an identifier is refused; None when it is not."""
     if len(text) > MAX_IDENTIFIER_CHARACTERS:
         return f"{name} must be <= {MAX_IDENTIFIER_CHARACTERS} chars"
-    problem = text_problem(text)
-    return f"{name} {problem}" if problem else None
+    if _REFUSED.search(text) is None:
+        return None
+    return f"{name} {text_problem(text) or 'contains a control character'}"

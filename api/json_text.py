@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 MAX_DEPTH = 100
 MAX_NUMBER_CHARACTERS = 400
 # Deeper than any event's limit (envelope, list and event come on top) and far below Python's recursion limit.
 _CUT_DEPTH = MAX_DEPTH + 20
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Possessive, and with a closing quote that may be missing: else a string that never ends costs quadratic time.
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -23,7 +24,7 @@ class MalformedJsonError(ValueError):
     """The bytes are not one JSON text in UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made by the hundred thousand when a hostile body is read
 class JsonNumber:
     """A number as it was written: no digit is lost on the way to the database."""
 
@@ -76,31 +77,53 @@ def value_problem(value: object, path: str) -> str | None:
 
     More than 100 levels are refused, the value itself being the first.
     """
-    return _problem(value, path, path, 1)
+    flaw = _flaw(value, 1)
+    if flaw is None:
+        return None
+    return f"{path}{flaw.reason}" if flaw.whole else f"{_short(path + ''.join(reversed(flaw.trail)))}{flaw.reason}"
 
 
-def _problem(value: object, name: str, path: str, depth: int) -> str | None:
+@dataclass(slots=True)
+class _Flaw:
+    """What is wrong, and the way there from the inside out: no path is put together for values that are right."""
+
+    reason: str
+    trail: list[str] = field(default_factory=list)
+    whole: bool = False
+
+
+def _flaw(value: object, depth: int) -> _Flaw | None:
     if isinstance(value, str):
         problem = text_problem(value)
-        return f"{_short(path)} {problem}" if problem else None
+        return _Flaw(f" {problem}") if problem else None
     if isinstance(value, JsonNumber):
-        return None if _number_fits(value.text) else f"{_short(path)} is a number out of range"
+        return None if _number_fits(value.text) else _Flaw(" is a number out of range")
     if not isinstance(value, (dict, list)):
         return None
     if depth > MAX_DEPTH:
-        return f"{name} is nested more than {MAX_DEPTH} levels deep"
-    if isinstance(value, list):
-        problems = (_problem(item, name, f"{path}[{position}]", depth + 1) for position, item in enumerate(value))
-    else:
-        problems = (_member_problem(key, item, name, path, depth) for key, item in value.items())
-    return next(filter(None, problems), None)
+        return _Flaw(f" is nested more than {MAX_DEPTH} levels deep", whole=True)
+    return _list_flaw(value, depth + 1) if isinstance(value, list) else _dict_flaw(value, depth + 1)
 
 
-def _member_problem(key: str, item: object, name: str, path: str, depth: int) -> str | None:
-    problem = text_problem(key)
-    if problem:
-        return f"{_short(path)}: a key {problem}"
-    return _problem(item, name, f"{path}.{key}", depth + 1)
+def _list_flaw(items: list[object], depth: int) -> _Flaw | None:
+    for position, item in enumerate(items):
+        flaw = _flaw(item, depth)
+        if flaw is not None:
+            flaw.trail.append(f"[{position}]")
+            return flaw
+    return None
+
+
+def _dict_flaw(members: dict[str, object], depth: int) -> _Flaw | None:
+    for key, item in members.items():
+        problem = text_problem(key)
+        if problem:
+            return _Flaw(f": a key {problem}")
+        flaw = _flaw(item, depth)
+        if flaw is not None:
+            flaw.trail.append(f".{key}")
+            return flaw
+    return None
 
 
 def _short(path: str) -> str:
@@ -121,6 +144,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _number_fits(text: str) -> bool:
     """A number fits when it is short, and a double is neither infinite nor rounds it to zero."""
+    if len(text) < 16 and "e" not in text and "E" not in text:
+        return True
     if len(text) > MAX_NUMBER_CHARACTERS:
         return False
     number = float(text)

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from api.app import create_app
 from pipeline.settings import Settings
 
-
 # Threads that commit wait for the interpreter at every answer of Postgres; 5 ms, the default, is longer than the answer
 # took. Shorter turns store a fifth more single events per second.
 TURN_SECONDS = 0.0005

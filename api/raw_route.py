@@ -43,7 +43,7 @@ class ShortCut:
             (method, route.path): route.app
             for route in routes
             if isinstance(route, RawRoute)
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

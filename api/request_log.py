@@ -94,8 +94,9 @@ class RequestLog:
             if not status:
                 await error_response(500, INTERNAL_ERROR)(scope, receive, send_marked)
         seconds = time.perf_counter() - started
-        route = scope.get("route")
-        path = getattr(route, "path", scope["path"])
+        # A route with parameters stands for all of its paths.
+        route: Any = scope.get("route")
+        path: str = scope["path"] if route is None else route.path
         known = request_ended(path, status, seconds)
         if failure is None and self._access_log is None:
             return

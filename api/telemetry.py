@@ -23,6 +23,8 @@ leave_out_creation()
 
 REGISTRY = CollectorRegistry()
 OTHER_ROUTE = "other"
+# Counted apart from other 5xx, which are defects.
+UNAVAILABLE = 503
 PROTOCOLS = ("mobile", "retail", "campaign")
 OUTCOMES = ("stored", "duplicate", "conflict", "rejected")
 REFUSALS = ("queue_full", "spool_full", "spool_unavailable", "database_unavailable")
@@ -176,7 +178,8 @@ def request_ended(route: str, status: int, seconds: float) -> bool:
 
     `route` is the request's path, or its route's template when that has parameters.
     """
-    timer = _request_timers.get((route, status // 100)) or _request_timer(route, status // 100)
+    kind = status if status == UNAVAILABLE else status // 100
+    timer = _request_timers.get((route, kind)) or _request_timer(route, kind)
     timer.observe(seconds)
     return route in _routes
 
@@ -254,9 +257,9 @@ def assignments(new: int = 0, returning: int = 0) -> None:
         _assignments_returning.inc(returning)
 
 
-def _request_timer(route: str, status_class: int) -> Histogram:
-    """Return the histogram of a route and a class of status; unknown routes share one, whatever clients make up."""
-    key = (route if route in _routes else OTHER_ROUTE, status_class)
+def _request_timer(route: str, kind: int) -> Histogram:
+    """Return the histogram of a route and a kind of status; unknown routes share one, whatever clients make up."""
+    key = (route if route in _routes else OTHER_ROUTE, kind)
     if key not in _request_timers:
-        _request_timers[key] = _requests.labels(key[0], f"{status_class}xx")
+        _request_timers[key] = _requests.labels(key[0], str(kind) if kind == UNAVAILABLE else f"{kind}xx")
     return _request_timers[key]

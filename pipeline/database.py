@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # Idle transactions hold back the export's watermark for everybody, hence the time limit on them.
 SESSION_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=30s -c application_name={application}"
@@ -69,11 +69,10 @@ def connect(
     Raises psycopg.OperationalError when the server cannot be reached within `connect_seconds`.
     """
     return Connection.connect(
-        database_url,
+        make_conninfo(database_url, **VANISHED_AFTER),
         autocommit=autocommit,
         connect_timeout=connect_seconds,
         options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
-        **VANISHED_AFTER,
     )
 
 

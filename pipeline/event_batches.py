@@ -19,7 +19,8 @@ from pipeline.uuid_texts import uuid_texts
 
 # About 50,000 events: a chunk makes a row group of each of its days, and several chunks are in memory at a time.
 CHUNK_BYTES = 16 * 2**20
-EVENT_ID = pa.binary(16)
+# Of what comes as uuid and jsonb: the driver has types of its own for them.
+PLAIN_TYPES = {"event_id": pa.binary(16), "properties": pa.string(), "context": pa.string()}
 # A dictionary with fewer rows than this to each text is checked for texts of other days.
 ROWS_PER_TEXT = 16
 
@@ -72,10 +73,9 @@ def _encode(batches: list[pa.RecordBatch]) -> pa.Table:
     chunk = pa.Table.from_batches(batches)
     batches.clear()
     for position, name in enumerate(chunk.schema.names):
-        repeats = name in REPEATING_COLUMNS or name == "stamp"
-        column = chunk[name].dictionary_encode() if repeats else chunk[name]
-        if name == "event_id":
-            column = column.cast(EVENT_ID)
+        column = chunk[name].cast(PLAIN_TYPES[name]) if name in PLAIN_TYPES else chunk[name]
+        if name in REPEATING_COLUMNS or name == "stamp":
+            column = column.dictionary_encode()
         chunk = chunk.set_column(position, name, column.combine_chunks())
     return chunk
 

@@ -26,6 +26,7 @@ from pipeline.import_rows import RowError
 from pipeline.import_targets import TARGETS, Target, rejected_tenant
 from pipeline.statements import statement
 
+ATTEMPTS = 5
 BATCH_ROWS = 5_000
 
 Watcher = Callable[[int, int, int], None]
@@ -133,6 +134,16 @@ class _Import:
                     watch(self.position.position, *reader.progress())
 
     def _store(self, batch: Sequence[Record], rejects: RejectsFile) -> None:
+        """Store a batch; beside a live API, which locks the same counts in another order, it may take another try."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._store_once(batch, rejects)
+                return
+            except psycopg.errors.DeadlockDetected:
+                if attempt == ATTEMPTS:
+                    raise
+
+    def _store_once(self, batch: Sequence[Record], rejects: RejectsFile) -> None:
         rows: list[tuple[Record, Any]] = []
         refused: list[tuple[Record, str]] = []
         for record in batch:

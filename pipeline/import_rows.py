@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import msgspec
 
 from pipeline.event_store import EventRow
+from pipeline.retail_stats import is_visit
 
 DEFAULT_TENANT = "default"
+LONGEST_VISIT_NAME = 100
 EVENT_NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 LONGEST_ID = 512
 FIRST_YEAR = 1970
@@ -61,25 +63,23 @@ def to_event(values: Mapping[str, Any], tenants: frozenset[str], now: datetime) 
     gets the same id whenever and from whichever file it is imported.
     """
     tenant_id = _tenant(values, tenants)
-    user = _text(values, "anonymous_user_id", required=True)
+    context = _json_object(values, "context")
+    visit = is_visit(context)
     assignments, experiment_map = _stamp(values)
-    name = values.get("event_name")
-    if not isinstance(name, str) or EVENT_NAME.fullmatch(name) is None:
-        raise RowError(f"event_name: {_shown(name)} must be 1 to 80 letters, digits or underscores")
     row = EventRow(
         event_id="",
         tenant_id=tenant_id,
-        anonymous_user_id=user or "",
+        anonymous_user_id=_text(values, "anonymous_user_id", required=not visit) or "",
         session_id=_text(values, "session_id"),
         install_id=_text(values, "install_id"),
         platform=_text(values, "platform"),
         app_version=_text(values, "app_version"),
-        event_name=name,
+        event_name=_visit_name(values) if visit else _event_name(values),
         occurred_at=_moment(values, "occurred_at") or _missing("occurred_at"),
         received_at=_moment(values, "received_at") or now,
         sent_at=_moment(values, "sent_at"),
         properties=_json_object(values, "properties"),
-        context=_json_object(values, "context"),
+        context=context,
         assignment_version=_integer(values, "assignment_version"),
         assignments=assignments,
         experiment_map=experiment_map,
@@ -123,6 +123,21 @@ def _tenant(values: Mapping[str, Any], tenants: frozenset[str]) -> str:
     if tenant_id not in tenants:
         raise RowError(f"tenant_id: {_shown(tenant_id)} is not a tenant of this installation")
     return str(tenant_id)
+
+
+def _event_name(values: Mapping[str, Any]) -> str:
+    name = values.get("event_name")
+    if not isinstance(name, str) or EVENT_NAME.fullmatch(name) is None:
+        raise RowError(f"event_name: {_shown(name)} must be 1 to 80 letters, digits or underscores")
+    return name
+
+
+def _visit_name(values: Mapping[str, Any]) -> str:
+    """Return the name of a retail event, whose types are free texts."""
+    name = _text(values, "event_name", required=True) or ""
+    if len(name) > LONGEST_VISIT_NAME:
+        raise RowError(f"event_name: {len(name)} characters are too many; the limit is {LONGEST_VISIT_NAME}")
+    return name
 
 
 def _text(values: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:

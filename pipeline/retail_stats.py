@@ -6,6 +6,7 @@ counted in the transaction that stores it, so that the counts equal the events a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ SOURCE = "retail"
 def may_hold_visits(rows: Iterable[EventRow]) -> bool:
     """Whether any of the rows may be a visit: a quick look at their contexts, wrong only by saying yes too often."""
     return any(row.context != "{}" and (SOURCE in row.context or "\\u" in row.context) for row in rows)
+
+
+def is_visit(context: str) -> bool:
+    """Whether an event with this context, the text of a JSON object, came from a retail site."""
+    return SOURCE in context and json.loads(context).get("source") == SOURCE
 
 
 def count_visits(connection: psycopg.Connection) -> int:

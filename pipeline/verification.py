@@ -84,7 +84,7 @@ def _daily(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
     if counted != found:
         yield f"the lake has {found} events on these days, but {counted} were counted or ignored"
     days = [(tenant, day) for tenant in staged.facts.tenants for day in staged.window.days()]
-    for text, holds in (
+    rules: tuple[tuple[str, Callable[[tuple[str, date]], bool]], ...] = (
         ("more users than events on", lambda key: scalar.get((*key, "dau"), 0) <= volume[key]),
         ("more new users than users on",
          lambda key: scalar.get((*key, "new_users"), 0) <= scalar.get((*key, "dau"), 0)),
@@ -93,7 +93,8 @@ def _daily(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
         ("a share above 1 on", lambda key: scalar.get((*key, "logging_rate_24h"), 0) <= 1),
         ("a median lag above the 95th percentile on",
          lambda key: scalar.get((*key, "ingestion_lag_p50"), 0) <= scalar.get((*key, "ingestion_lag_p95"), 0)),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for text, holds in rules:
         yield from _report(text, (key for key in days if not holds(key)))
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.assignment.decision import Subject
 from api.assignment.models import AssignmentRequest, AssignmentResponse
-from api.bodies import read_body, read_json
+from api.bodies import read_body, read_in_turn, read_json
 from api.errors import InvalidRequestError, documented
 from api.identifiers import PLATFORMS, identifier_problem, trim
 from api.openapi import json_body
@@ -27,7 +27,7 @@ router = APIRouter(tags=["assignment"], route_class=RawRoute)
     "/v1/assignment",
     summary="Get a user's variants",
     response_model=AssignmentResponse,
-    responses=documented(400, 413, 415, 503),
+    responses=documented(400, 408, 413, 415, 503),
     openapi_extra=json_body(AssignmentRequest),
 )
 async def assign_user(request: Request) -> Response:
@@ -36,7 +36,8 @@ async def assign_user(request: Request) -> Response:
     The first answer is kept: asking again gives the same variants. Without a matching experiment, the baseline.
     """
     parts = services(request)
-    subject = read_subject(await read_body(request))
+    body = await read_body(request)
+    subject = await read_in_turn(body, lambda: read_subject(body))
     note_user(request.scope, subject.anonymous_user_id)
     now = parts.clock()
     answer = await parts.assigner.assign(subject, now)

@@ -140,7 +140,7 @@ class GroupCommitter:
                 self._changed.wait()
             group: list[_Waiting] = []
             rows = 0
-            while self._queue and (not group or self._fits(group[0], rows + len(self._queue[0].batch.rows), rows_limit)):
+            while self._queue and (not group or self._fits(group[0], rows_limit - rows)):
                 waiting = self._queue.popleft()
                 self._queued -= waiting.size
                 rows += len(waiting.batch.rows)
@@ -148,8 +148,10 @@ class GroupCommitter:
         return group
 
 
-    def _fits(self, first: _Waiting, rows: int, rows_limit: int) -> bool:
-        return rows <= rows_limit and self._queue[0].delivery.protocol == first.delivery.protocol
+    def _fits(self, first: _Waiting, room: int) -> bool:
+        """Whether the next of the queue goes into the group of `first`, which has room for so many rows."""
+        following = self._queue[0]
+        return len(following.batch.rows) <= room and following.delivery.protocol == first.delivery.protocol
 
 
 class _Flusher:

@@ -22,7 +22,7 @@ from api.ingestion.availability import Availability
 from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
 from api.ingestion.protocols import UnreadableDeliveryError, read_delivery
-from api.ingestion.refused import dead_letters
+from api.ingestion.refused import WHOLE_REQUEST, dead_letters
 from api.ingestion.spool import Spool
 from api.ingestion.spool_file import SpooledGroup, SpoolFile, SpoolUnavailableError
 from api.request_log import describe
@@ -142,7 +142,7 @@ class Drain:
         return 0 if row is None else int(row[0])
 
     def _move(self, file: SpoolFile) -> int:
-        """Store the next groups of a file in one transaction, let go of them, and return how many deliveries it were."""
+        """Store the next groups of a file in one transaction, let go of them, and return the number of deliveries."""
         groups = file.read(file.forgotten)
         if not groups:
             return 0
@@ -163,7 +163,7 @@ class Drain:
             try:
                 batch = read_delivery(delivery, spool_id, group.seq, position)
             except UnreadableDeliveryError as error:
-                batch = EventBatch(delivery.tenant_id, delivery.received_at, errors={0: str(error)})
+                batch = EventBatch(delivery.tenant_id, delivery.received_at, errors={WHOLE_REQUEST: str(error)})
             found.append(_Read(delivery, batch))
         return found
 

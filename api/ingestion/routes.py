@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.bodies import read_body
+from api.bodies import read_body, read_in_turn
 from api.errors import documented
 from api.identifiers import DEFAULT_TENANT
 from api.ingestion.delivery import Delivery
@@ -26,7 +26,7 @@ router = APIRouter(tags=["events"], route_class=RawRoute)
     "/v1/events",
     summary="Send events",
     response_model=EventsResponse,
-    responses=documented(400, 413, 415, 503),
+    responses=documented(400, 408, 413, 415, 503),
     openapi_extra=json_body(EventsRequest),
 )
 async def receive_events(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def receive_events(request: Request) -> Response:
     parts = services(request)
     received_at = cut_to_milliseconds(parts.clock())
     body = await read_body(request)
-    batch = read_batch(body, received_at)
+    batch = await read_in_turn(body, lambda: read_batch(body, received_at))
     if batch.rows:
         note_user(request.scope, batch.rows[0].anonymous_user_id)
     delivery = Delivery("mobile", DEFAULT_TENANT, received_at, body, parts.experiments.running_ids())

@@ -217,13 +217,13 @@ class Spool:
             self._note_failure(error, len(group))
             _answer(group, type(error) if isinstance(error, _ANSWERS) else SpoolUnavailableError)
             return
-        _answer(group, None)
         self._appended += len(group)
-        self.arrived.set()
         telemetry.spool_appended(len(group), time.perf_counter() - started)
         if self._failure:
             self._failure = None
             self._log.info("spool works again")
+        _answer(group, None)
+        self.arrived.set()
 
     def _append(self, deliveries: list[Delivery]) -> None:
         """Append to the process' own file; to a new one if there is none, or its reader sealed it a moment ago."""

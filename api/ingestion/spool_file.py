@@ -69,7 +69,8 @@ class SpoolFile:
                 self._take_stock()
             else:
                 _configure(self._draining, durable=False)
-                self._draining.execute("PRAGMA journal_mode = WAL")
+                if self._draining.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):  # fails silently
+                    raise sqlite3.OperationalError("no write-ahead log here")
                 self._draining.execute(statement("spool/create_groups"))
                 self._appending = self._connect()
                 _configure(self._appending, durable=True)

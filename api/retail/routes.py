@@ -51,7 +51,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     summary="Send an event of a web shop",
     status_code=202,
     response_model=QueuedResponse,
-    responses=refusals(400, 413, 415, 503),
+    responses=refusals(400, 408, 413, 415, 503),
     openapi_extra=json_body(VisitRequest),
 )
 async def receive_visit(request: Request) -> Response:

@@ -1,5 +1,5 @@
 -- Streams the rows of event_logs that are finished (their transaction ended) and not yet in the lake.
--- Grain: one row per event; JSON as text, but for what `stamps` tells of each stamp once.
+-- Grain: one row per event, but for what `stamps` tells of each stamp once. jsonb is sent as its text.
 -- Parameters: the setting tidemark.exported_xid (xid8), because COPY takes none. Upper bound: this snapshot's xmin.
 SELECT
     event_id,
@@ -13,8 +13,8 @@ SELECT
     occurred_at,
     received_at,
     sent_at,
-    properties::text AS properties,
-    context::text AS context,
+    properties,
+    context,
     assignment_version,
     schema_version,
     stamp

@@ -15,7 +15,7 @@ SPOOL = uuid.UUID("6f1d7a52-0b6e-4a39-9b0e-0c4a7f6d3b11")
 
 
 def test_an_id_is_a_version_7_uuid_of_its_time() -> None:
-    made = spooled_event_id(SPOOL, 1, 0, NOW + timedelta(microseconds=1_999))
+    made = spooled_event_id(SPOOL, 1, 0, NOW + timedelta(milliseconds=1))
     assert uuid.UUID(made).version == 7
     assert uuid.UUID(made).variant == uuid.RFC_4122
     assert uuid.UUID(made).int >> 80 == int(NOW.timestamp() * 1000) + 1

@@ -208,6 +208,9 @@ def test_without_database_and_spool_a_process_is_alive_and_not_ready(tmp_path: P
     with served(create_app(unusable)) as url:
         response = httpx.get(f"{url}/ready")
         assert httpx.get(f"{url}/health").status_code == 200
+        page = httpx.get(f"{url}/metrics").text
+    assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="503") >= 1
+    assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="5xx") == 0
     assert response.status_code == 503
     assert response.json()["error"] == "Service Unavailable"
     assert response.json()["message"] == (

@@ -6,7 +6,6 @@ import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -213,4 +212,3 @@ def test_conservation_holds_when_the_import_rejected_some_too(
             rejected={LedgerKey("default", NOW.date()): 2},
         )
     assert problems(settings, database_url) == []
-    assert settings.home != Path()

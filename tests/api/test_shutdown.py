@@ -6,12 +6,12 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -38,12 +38,15 @@ def event_ids(connection: psycopg.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT event_id::text FROM event_logs ORDER BY 1")]
 
 
-def refuses_connections(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return True
-    return False
+@dataclass(frozen=True)
+class ServerLog:
+    """Where the workers of a server say what they do."""
+
+    path: Path
+    workers: int = 1
+
+    def wait_for(self, words: str) -> None:
+        wait_until(lambda: self.path.read_text(encoding="utf-8").count(words) >= self.workers, f"all say {words!r}")
 
 
 def ended_in_time(process: subprocess.Popen[bytes]) -> int:
@@ -52,18 +55,18 @@ def ended_in_time(process: subprocess.Popen[bytes]) -> int:
 
 
 async def stop_while_waiting(
-    url: str, process: subprocess.Popen[bytes], requests: list[list[str]], connection: psycopg.Connection | None
+    url: str, process: subprocess.Popen[bytes], log: ServerLog, requests: list[list[str]], go_on: Callable[[], None]
 ) -> list[httpx.Response]:
-    """Send requests that cannot be stored yet, ask the server to stop, and then let Postgres go on."""
+    """Send requests that cannot be stored yet, ask the server to stop, and `go_on` once each of its workers does."""
+    log.wait_for("Application startup complete")
     limits = httpx.Limits(max_connections=len(requests))
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
         answers = [asyncio.ensure_future(client.post("/v1/events", content=body(*ids))) for ids in requests]
         port = int(url.rsplit(":", 1)[1])
         await asyncio.to_thread(wait_until, lambda: connections_to(process.pid, port) >= len(requests), "all arrived")
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(wait_until, lambda: refuses_connections(port), "no more connections")
-        if connection is not None:
-            connection.rollback()
+        await asyncio.to_thread(log.wait_for, "Shutting down")
+        go_on()
         return await asyncio.gather(*answers)
 
 
@@ -83,12 +86,13 @@ def test_requests_that_wait_for_their_commit_are_committed_and_answered(
     database_url: str, connection: psycopg.Connection, tmp_path: Path, workers: int
 ) -> None:
     requests = [[str(uuid.uuid4()) for _ in range(5)] for _ in range(32)]
+    log = ServerLog(tmp_path / "log", workers)
     with (
-        server_process(database_url, tmp_path / "log", workers=workers) as (url, process),
+        server_process(database_url, log.path, workers=workers) as (url, process),
         psycopg.connect(database_url) as blocker,
     ):
         blocker.execute("LOCK TABLE event_logs IN SHARE ROW EXCLUSIVE MODE")
-        answers = asyncio.run(stop_while_waiting(url, process, requests, blocker))
+        answers = asyncio.run(stop_while_waiting(url, process, log, requests, blocker.rollback))
         assert ended_in_time(process) in (0, signal.SIGTERM)
     assert [(answer.status_code, answer.json()["accepted"]) for answer in answers] == [(200, 5)] * 32
     assert event_ids(connection) == sorted(event_id for ids in requests for event_id in ids)
@@ -123,7 +127,7 @@ def test_with_a_frozen_database_they_end_in_the_spool_and_the_next_start_deliver
         assert httpx.post(f"{url}/v1/events", content=body(*first)).status_code == 200
         signal_all(postgres, signal.SIGSTOP)
         try:
-            answers = asyncio.run(stop_while_waiting(url, process, requests, None))
+            answers = asyncio.run(stop_while_waiting(url, process, ServerLog(tmp_path / "log"), requests, lambda: None))
             assert ended_in_time(process) in (0, signal.SIGTERM)
         finally:
             signal_all(postgres, signal.SIGCONT)

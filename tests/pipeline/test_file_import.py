@@ -415,3 +415,16 @@ def test_every_time_unit_of_parquet_is_read_as_utc(
     found = connection.execute("SELECT occurred_at FROM event_logs ORDER BY event_name").fetchall()
     exact = moment.replace(tzinfo=UTC)
     assert [row[0] for row in found] == [exact, exact, exact, exact.replace(microsecond=123_000)]
+
+
+def test_a_shops_history_comes_in_and_is_counted(
+    database_url: str, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Shops' events may lack a user and bear any name; an app's may not."""
+    shop = {"context": {"source": "retail"}, "properties": {"site_id": "shop", "path": "/p"}, "anonymous_user_id": ""}
+    rows = [event(0, event_name="page_view", **shop), event(1, event_name="näher ansehen!", **shop), event(2)]
+    rows += [event(3, anonymous_user_id=""), event(4, event_name="two words"), event(5, **shop, event_name="x" * 101)]
+    result = import_file(database_url, "events", write_ndjson(tmp_path / "shop.ndjson", rows))
+    assert (result.stored, result.rejected) == (3, 3)
+    totals = connection.execute("SELECT views, users FROM retail_site_totals WHERE day = '-infinity'").fetchall()
+    assert totals == [(1, 0)]

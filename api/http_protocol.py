@@ -1,0 +1,193 @@
+"""HTTP/1.1 of one connection: uvicorn's, with limits on time and size that a client cannot get around.
+
+uvicorn by itself waits for ever for a request that has begun, keeps headers of any size, and reads on while pipelined
+requests wait. Refusals at this level are in the API's error shape, and close the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from enum import Enum
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.bodies import TOO_SLOW
+from api.errors import TITLES
+
+# From a connection, or the answer before, to the end of a request's headers.
+HEAD_SECONDS = 10.0
+# From a request's first byte to its last.
+REQUEST_SECONDS = 30.0
+# For a client to take more of an answer that it does not read.
+STALLED_SECONDS = 30.0
+# How often a connection is looked at: the times above are exceeded by up to this.
+LOOK_SECONDS = 2.0
+MAX_HEAD_BYTES = 64 * 2**10
+MAX_HEADERS = 100
+# Of a request in chunks: what comes beside the body, as sizes, extensions and trailers.
+MAX_FRAMING_BYTES = 256 * 2**10
+# Requests that a client may send on one connection before it has the answer to the first.
+MAX_PIPELINED = 100
+# Of one process; beyond, the connection that has waited longest for its client makes room.
+MAX_CONNECTIONS = 800
+
+MALFORMED = (400, "This is not an HTTP/1.1 request.")
+HEAD_TOO_LARGE = (431, f"The request line and headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers.")
+HEAD_TOO_SLOW = (408, f"The headers took longer than {HEAD_SECONDS:.0f} s to arrive.")
+
+
+class Receiving(Enum):
+    """What of a request is on its way."""
+
+    NOTHING = 0
+    HEAD = 1
+    BODY = 2
+
+
+class RefusedRequestError(Exception):
+    """Stops the parser; the refusal is in the protocol."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    transport: asyncio.Transport
+    _watch: asyncio.TimerHandle
+
+    # Protocol interface
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        super().connection_made(transport)
+        self._receiving = Receiving.NOTHING
+        self._since = self.loop.time()  # when the client's turn began
+        self._stalled_since = 0.0
+        self._was_closing = False
+        self._is_over = False  # nothing is read any more
+        self._refusal = MALFORMED
+        self._chunk_size = 0
+        self._surplus = 0  # bytes of this request that are not its body, but for those of the first piece
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over = True
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        self._chunk_size = len(data)
+        super().data_received(data)
+        if self._receiving is not Receiving.NOTHING:
+            self._surplus += len(data)
+            in_head = self._receiving is Receiving.HEAD
+            if self._surplus > (MAX_HEAD_BYTES if in_head else MAX_FRAMING_BYTES):
+                self._refuse(HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        self._stalled_since = self.loop.time()
+        super().pause_writing()
+
+    # Callbacks of the parser
+
+    def on_message_begin(self) -> None:
+        self._receiving = Receiving.HEAD
+        self._since = self.loop.time()
+        self._surplus = -self._chunk_size
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > MAX_HEADERS or (
+            self._chunk_size > MAX_HEAD_BYTES
+            and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
+        ):
+            self._refusal = HEAD_TOO_LARGE
+            raise RefusedRequestError
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise RefusedRequestError
+        super().on_headers_complete()
+        self._receiving = Receiving.BODY
+
+    def on_body(self, body: bytes) -> None:
+        self._surplus -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._receiving = Receiving.NOTHING
+        super().on_message_complete()
+
+    # Callbacks of the answers
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser stopped at; uvicorn's own text is not in the error shape."""
+        self._refuse(self._refusal)
+
+    def _refuse(self, refusal: tuple[int, str]) -> None:
+        """Answer and close; requests that came whole before get their answers first, and this one then gets none."""
+        self._is_over = True
+        if self._is_answering() and self._receiving is Receiving.BODY and not self.cycle.response_started:
+            is_first = not self.pipeline
+        else:
+            is_first = not self._is_answering()
+        if not is_first:
+            self.cycle.keep_alive = False
+            return
+        status, message = refusal
+        title = TITLES.get(status) or HTTPStatus(status).phrase
+        content = json.dumps({"error": title, "message": message}).encode()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content)
+        self.transport.write(STATUS_LINE[status] + head + content)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _look(self) -> None:
+        """End what lasts too long. A timer of the connection does this: one for each request would cost more."""
+        now = self.loop.time()
+        waited = now - self._since
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self.transport.is_closing():
+            if self._was_closing:  # and the client does not take the rest of the answer
+                self.transport.abort()
+            self._was_closing = True
+        elif self.flow.write_paused:
+            if now - self._stalled_since > STALLED_SECONDS:
+                self.transport.abort()
+        elif self._receiving is Receiving.BODY and waited > REQUEST_SECONDS:
+            self._end_request()
+        elif waited > HEAD_SECONDS and self._receiving is not Receiving.BODY and not self._is_answering():
+            if self._receiving is Receiving.HEAD:
+                self._refuse(HEAD_TOO_SLOW)
+            else:
+                self.transport.close()
+
+    def _end_request(self) -> None:
+        """Let the route answer that the body did not come in time; when it has answered already, just close."""
+        if not self._is_answering():
+            self.transport.close()
+            return
+        self._is_over = True
+        self.cycle.scope.setdefault("state", {})[TOO_SLOW] = True
+        self.cycle.keep_alive = False
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+
+    def _make_room(self) -> None:
+        """Close the connection whose client has been waited for longest."""
+        waiting = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, LimitedProtocol)
+            and (connection._receiving is not Receiving.NOTHING or not connection._is_answering())
+            and not connection.transport.is_closing()
+        ]
+        min(waiting, key=lambda connection: connection._since).transport.abort()
