@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api import telemetry
+
 RETRY_AFTER_SECONDS = 2
 INTERNAL_ERROR = "Something went wrong on our side. The request can be repeated."
 TITLES = {400: "Invalid request", 413: "Payload Too Large"}
@@ -44,7 +46,11 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """Return the answer to send."""
+        self.answered()
         return error_response(self.status, self.message, self.headers)
+
+    def answered(self) -> None:
+        """Count the answer, where its error is one to be counted."""
 
 
 class InvalidRequestError(ApiError):
@@ -82,22 +88,30 @@ class UnsupportedEncodingError(ApiError):
         super().__init__(415, "Content-Encoding must be gzip or identity.", {"accept-encoding": "gzip"})
 
 
-class DatabaseUnavailableError(ApiError):
-    """The database cannot be reached or does not answer; the request can be repeated as it is: 503."""
+class NotKeptError(ApiError):
+    """Nothing of the request was kept, and it can be repeated as it is: 503. `reason` is one of telemetry.REFUSALS."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(503, message, {"retry-after": str(RETRY_AFTER_SECONDS)})
+        self.reason = reason
+
+    def answered(self) -> None:
+        """Count the refusal by its reason."""
+        telemetry.request_refused(self.reason)
+
+
+class DatabaseUnavailableError(NotKeptError):
+    """The database cannot be reached or does not answer."""
+
+    def __init__(self, reason: str = "database_unavailable") -> None:
+        super().__init__("Database is temporarily unavailable. Please retry.", reason)
+
+
+class OverloadedError(NotKeptError):
+    """More is waiting to be stored than this process holds."""
 
     def __init__(self) -> None:
-        super().__init__(
-            503,
-            "Database is temporarily unavailable. Please retry.",
-            {"retry-after": str(RETRY_AFTER_SECONDS)},
-        )
-
-
-class OverloadedError(ApiError):
-    """More is waiting to be stored than this process holds; nothing of the request was kept: 503."""
-
-    def __init__(self) -> None:
-        super().__init__(503, "Too much is waiting. Please retry.", {"retry-after": str(RETRY_AFTER_SECONDS)})
+        super().__init__("Too much is waiting. Please retry.", "queue_full")
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -20,8 +20,9 @@ from api.errors import TITLES
 HEAD_SECONDS = 10.0
 # From a request's first byte to its last.
 REQUEST_SECONDS = 30.0
-# For a client to take more of an answer that it does not read.
+# For a client to take a bit more of an answer that it does not read.
 STALLED_SECONDS = 30.0
+MIN_BYTES_TAKEN = 2 * 2**10
 # How often a connection is looked at: the times above are exceeded by up to this.
 LOOK_SECONDS = 2.0
 MAX_HEAD_BYTES = 64 * 2**10
@@ -53,31 +54,39 @@ class RefusedRequestError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    head_seconds = HEAD_SECONDS
+    request_seconds = REQUEST_SECONDS
+    stalled_seconds = STALLED_SECONDS
+    look_seconds = LOOK_SECONDS
+    max_connections = MAX_CONNECTIONS
     transport: asyncio.Transport
     _watch: asyncio.TimerHandle
 
     # Protocol interface
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """Begin to watch the connection; beyond the most of them, another one ends."""
         super().connection_made(transport)
         self._receiving = Receiving.NOTHING
         self._since = self.loop.time()  # when the client's turn began
         self._stalled_since = 0.0
-        self._was_closing = False
+        self._unread = 0  # bytes of answers that the client has not taken
         self._is_over = False  # nothing is read any more
         self._refusal = MALFORMED
         self._chunk_size = 0
         self._surplus = 0  # bytes of this request that are not its body, but for those of the first piece
-        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
-        if len(self.connections) > MAX_CONNECTIONS:
+        self._watch = self.loop.call_later(self.look_seconds, self._look)
+        if len(self.connections) > self.max_connections:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End the watch."""
         self._is_over = True
         self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Read on, unless the connection is over; count what is not body."""
         if self._is_over:
             return
         self._chunk_size = len(data)
@@ -88,19 +97,17 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._surplus > (MAX_HEAD_BYTES if in_head else MAX_FRAMING_BYTES):
                 self._refuse(HEAD_TOO_LARGE)
 
-    def pause_writing(self) -> None:
-        self._stalled_since = self.loop.time()
-        super().pause_writing()
-
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:
+        """Note when a request began."""
         self._receiving = Receiving.HEAD
         self._since = self.loop.time()
         self._surplus = -self._chunk_size
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Start the request, unless its headers are too large or too many requests wait."""
         if len(self.headers) > MAX_HEADERS or (
             self._chunk_size > MAX_HEAD_BYTES
             and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
@@ -113,16 +120,19 @@ class LimitedProtocol(HttpToolsProtocol):
         self._receiving = Receiving.BODY
 
     def on_body(self, body: bytes) -> None:
+        """Pass on a piece of the body; those are counted by who reads them."""
         self._surplus -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """Note that the request is here."""
         self._receiving = Receiving.NOTHING
         super().on_message_complete()
 
     # Callbacks of the answers
 
     def on_response_complete(self) -> None:
+        """Note when the client's turn begins again."""
         self._since = self.loop.time()
         super().on_response_complete()
 
@@ -133,11 +143,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: tuple[int, str]) -> None:
         """Answer and close; requests that came whole before get their answers first, and this one then gets none."""
         self._is_over = True
-        if self._is_answering() and self._receiving is Receiving.BODY and not self.cycle.response_started:
-            is_first = not self.pipeline
-        else:
-            is_first = not self._is_answering()
-        if not is_first:
+        if self._receiving is Receiving.BODY:
+            if self.pipeline or self.cycle.response_started:
+                self.transport.abort()
+                return
+        elif self._is_answering():
             self.cycle.keep_alive = False
             return
         status, message = refusal
@@ -152,19 +162,19 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """End what lasts too long. A timer of the connection does this: one for each request would cost more."""
+        self._watch = self.loop.call_later(self.look_seconds, self._look)
         now = self.loop.time()
         waited = now - self._since
-        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
-        if self.transport.is_closing():
-            if self._was_closing:  # and the client does not take the rest of the answer
+        unread, self._unread = self._unread, self.transport.get_write_buffer_size()
+        if self._unread:
+            if not unread or unread - self._unread >= MIN_BYTES_TAKEN:
+                self._stalled_since = now
+            elif now - self._stalled_since > self.stalled_seconds:
                 self.transport.abort()
-            self._was_closing = True
-        elif self.flow.write_paused:
-            if now - self._stalled_since > STALLED_SECONDS:
-                self.transport.abort()
-        elif self._receiving is Receiving.BODY and waited > REQUEST_SECONDS:
-            self._end_request()
-        elif waited > HEAD_SECONDS and self._receiving is not Receiving.BODY and not self._is_answering():
+        elif self._receiving is Receiving.BODY:
+            if waited > self.request_seconds:
+                self._end_request()
+        elif waited > self.head_seconds and not self._is_answering():
             if self._receiving is Receiving.HEAD:
                 self._refuse(HEAD_TOO_SLOW)
             else:

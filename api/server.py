@@ -1,12 +1,10 @@
-"""Runs the API's processes: `python -m api.server`, everything else from the environment's settings."""
+"""Runs the API's processes, `python -m api.server`: all but its options comes from the environment's settings."""
 
 from __future__ import annotations
 
 import argparse
 
 import uvicorn
-
-GRACE_SECONDS = 8  # for requests in flight when a stop is asked for
 
 
 def main() -> None:
@@ -15,6 +13,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--grace-seconds", type=int, default=8, help="for requests in flight when a stop is asked for")
     parser.add_argument("--log-level", default="info")
     options = parser.parse_args()
     uvicorn.run(
@@ -26,7 +25,7 @@ def main() -> None:
         log_level=options.log_level.lower(),
         http="api.http_protocol:LimitedProtocol",
         ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=options.grace_seconds,
         access_log=False,
         server_header=False,
     )

@@ -146,7 +146,7 @@ _dead_letters = Counter(
 )
 _assignments = Counter(
     "tidemark_assignments",
-    "Assignments made for the first time (new), and read again (returning).",
+    "Requests for assignments that made one (new), and that found all of them (returning).",
     ("kind",),
     registry=REGISTRY,
 )
@@ -250,7 +250,7 @@ def dead_letters(kept: int = 0, dropped: int = 0) -> None:
 
 
 def assignments(new: int = 0, returning: int = 0) -> None:
-    """Count assignments by whether they were made now or found."""
+    """Count requests for assignments by whether one was made for them or all were found."""
     if new:
         _assignments_new.inc(new)
     if returning:

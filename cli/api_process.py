@@ -1,4 +1,4 @@
-"""The API as a supervised process: uvicorn with one or more workers."""
+"""The API as a supervised process: a server with one or more workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from cli.child_process import Child
 from pipeline.settings import REPOSITORY, Settings
 
-FACTORY = "api.main:app"
 GRACE_SECONDS = 8  # for requests in flight when a stop is asked for
 HEALTH_SECONDS = 2
 
@@ -26,10 +25,9 @@ def api_process(settings: Settings, environment: Mapping[str, str]) -> Child:
     return Child(
         "api",
         (
-            *(sys.executable, "-m", "uvicorn", "--factory", FACTORY),
+            *(sys.executable, "-m", "api.server"),
             *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.workers)),
-            *("--timeout-graceful-shutdown", str(GRACE_SECONDS), "--log-level", settings.log_level.lower()),
-            *("--no-access-log", "--no-server-header"),
+            *("--grace-seconds", str(GRACE_SECONDS), "--log-level", settings.log_level.lower()),
         ),
         {**environment, "PROMETHEUS_MULTIPROC_DIR": str(counts)},
         REPOSITORY,

@@ -72,6 +72,19 @@ class Lot:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """What a transaction takes out of a spool: all its groups after `before`, up to `seq`."""
+
+    spool_id: UUID
+    before: int
+    seq: int
+
+
+class ReceiptError(Exception):
+    """Another transaction has stored these groups of the spool; nothing was stored. Read the receipt again."""
+
+
+@dataclass(frozen=True)
 class StoreResult:
     """What became of a group: stored + duplicate = its rows; conflict is the part of duplicate with another payload.
 
@@ -103,16 +116,18 @@ def write(
     letters: Sequence[DeadLetter] = (),
     *,
     rejected: Mapping[LedgerKey, int] | None = None,
-    receipts: Mapping[UUID, int] | None = None,
+    receipt: Receipt | None = None,
     booked: bool = False,
     cap: Cap = DEFAULT_CAP,
 ) -> StoreResult:
     """Do what `store` does within the caller's transaction, which must hold nothing else of this kind.
 
     `letters` are refused events to keep; they are booked as rejected, beside those that `rejected` counts.
-    `receipts` are the last groups, by spool, that this transaction takes out of spools. `booked`: an earlier
-    transaction has stored and booked these events; should it have lost some after all, those are stored and booked.
+    `receipt` says what this transaction takes out of a spool. `booked`: an earlier transaction has stored and booked
+    these events; should it have lost some after all, those are stored and booked. Raises ReceiptError.
     """
+    if receipt is not None:
+        _sign(connection, receipt)
     refused = Counter(rejected or {})
     refused.update(LedgerKey(letter.tenant_id, letter.received_at.astimezone(UTC).date()) for letter in letters)
     received = _received(lots)
@@ -140,8 +155,6 @@ def write(
         )
     book(connection, not_kept=rejected)
     dropped = keep(connection, letters, cap)  # after the ledger, as in a replay: all writers lock in one order
-    for spool_id, seq in sorted((receipts or {}).items()):
-        connection.execute(statement("ingest/sign_receipt"), {"spool_id": spool_id, "seq": seq})
     return StoreResult(stored.total(), received.total() - stored.total(), conflict.total(), xid, dropped)
 
 
@@ -197,6 +210,16 @@ def _received(lots: Sequence[Lot]) -> Counter[LedgerKey]:
                 day = previous.astimezone(UTC).date()
             counts[LedgerKey(row.tenant_id, day)] += 1
     return counts
+
+
+def _sign(connection: psycopg.Connection, receipt: Receipt) -> None:
+    """Sign before anything else: whoever is at the same groups, or died while it committed them, is waited for."""
+    signed = connection.execute(
+        statement("ingest/sign_receipt"),
+        {"spool_id": receipt.spool_id, "before": receipt.before, "seq": receipt.seq},
+    ).fetchone()
+    if signed is None:
+        raise ReceiptError
 
 
 def _book(connection: psycopg.Connection, key: LedgerKey, **counts: int) -> int:

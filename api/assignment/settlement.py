@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 from psycopg import AsyncConnection, errors
 
+from api import telemetry
 from api.assignment.decision import Answer, Subject, decide
 from api.assignment.experiment_cache import ExperimentCache
 from api.identifiers import DEFAULT_TENANT
@@ -97,6 +98,7 @@ async def _settle_once(
     added = not new or await _store(connection, "api/add_assignments", new.values())
     replaced = not gone or await _store(connection, "api/replace_assignments", gone.values())
     if added and replaced:
+        telemetry.assignments(len(changed), len(unsettled) - len(changed))
         return ()
     for index in changed:
         answers[index] = None

@@ -18,7 +18,7 @@ from api.ingestion.committer import QUEUE_BYTES, GroupCommitter, NotStoredError
 from api.ingestion.delivery import Delivery
 from api.ingestion.drain import Drain
 from api.ingestion.spool import Spool
-from api.ingestion.spool_file import SpoolFullError, SpoolUnavailableError
+from api.ingestion.spool_errors import SpoolFullError, SpoolUnavailableError
 from pipeline.dead_letters import Cap
 from pipeline.settings import Settings
 
@@ -45,7 +45,8 @@ class IngestionCore:
         """Store what waits, in Postgres or else in the spool, and stop."""
         if self._committer and self._drain:
             await asyncio.to_thread(self._committer.close)
-            await asyncio.to_thread(self._drain.close)
+            if not await asyncio.to_thread(self._drain.close):
+                return  # the kernel gives the spool's files free once this process has ended
         await asyncio.to_thread(self.spool.close)
 
     @property
@@ -69,7 +70,7 @@ class IngestionCore:
         try:
             await self.keep(delivery)
         except (SpoolFullError, SpoolUnavailableError) as error:
-            raise DatabaseUnavailableError from error
+            raise DatabaseUnavailableError(error.reason) from error
         return batch
 
     async def keep(self, delivery: Delivery) -> None:

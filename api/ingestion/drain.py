@@ -24,12 +24,20 @@ from api.ingestion.delivery import Delivery
 from api.ingestion.protocols import UnreadableDeliveryError, read_delivery
 from api.ingestion.refused import WHOLE_REQUEST, dead_letters
 from api.ingestion.spool import Spool
-from api.ingestion.spool_file import SpooledGroup, SpoolFile, SpoolUnavailableError
+from api.ingestion.spool_errors import SpoolUnavailableError
+from api.ingestion.spool_file import SpooledGroup, SpoolFile
 from api.request_log import describe
-from pipeline.clock import utc_now
 from pipeline.database import Connection, connect
 from pipeline.dead_letters import Cap, DeadLetter
-from pipeline.event_store import Lot, StoreResult, find_unstorable, refuses_events, write
+from pipeline.event_store import (
+    Lot,
+    Receipt,
+    ReceiptError,
+    StoreResult,
+    find_unstorable,
+    refuses_events,
+    write,
+)
 from pipeline.statements import statement
 
 # What arrives is given this long to become a larger group: one transaction costs as much as storing many events.
@@ -81,11 +89,15 @@ class Drain:
         """Start the thread; it connects when there is something to move."""
         self._thread.start()
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Stop after the transaction at hand; what is left in the spool is drained after the next start."""
+    def close(self, timeout: float = 5.0) -> bool:
+        """Stop after the transaction at hand; what is left in the spool is drained after the next start.
+
+        Returns false when that transaction did not end in time: then nobody else may have the spool's files yet.
+        """
         self._closing.set()
         self._spool.arrived.set()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -117,7 +129,6 @@ class Drain:
             if not file.drained:
                 self._empty(file)
             self._spool.release(file)
-        self._report()
 
     def _empty(self, file: SpoolFile) -> None:
         """Move what is in a file; should more come than goes, the other files get their turn in between."""
@@ -128,13 +139,7 @@ class Drain:
         for _ in range(TURN_GROUPS):
             if self._closing.is_set() or self._move(file) < LARGE_GROUP:
                 return
-            self._report()
         self._spool.arrived.set()
-
-    def _report(self) -> None:
-        oldest = self._spool.oldest_received_at
-        age = 0.0 if oldest is None else (utc_now() - oldest).total_seconds()
-        telemetry.spool_is(self._spool.entries, self._spool.bytes, age)
 
     def _receipt(self, spool_id: UUID) -> int:
         """Return up to which group a spool is stored already: its last process may have died before it forgot it."""
@@ -151,7 +156,11 @@ class Drain:
         known, new = self._part_known(reads)
         if known:
             self._store(known, None, booked=True)
-        self._store(new, {file.spool_id: last})
+        try:
+            self._store(new, Receipt(file.spool_id, file.forgotten, last))
+        except ReceiptError:
+            self._known_receipts.discard(file.spool_id)
+            return 0
         self._availability.found()
         self._spool.forget(file, last)
         telemetry.spool_drained(len(reads))
@@ -180,9 +189,9 @@ class Drain:
             raise psycopg.OperationalError("the transaction of a broken connection has not ended yet")
         return row == ("committed",)
 
-    def _store(self, reads: Sequence[_Read], receipts: dict[UUID, int] | None, *, booked: bool = False) -> None:
+    def _store(self, reads: Sequence[_Read], receipt: Receipt | None, *, booked: bool = False) -> None:
         try:
-            result = self._write(reads, receipts, booked)
+            result = self._write(reads, receipt, booked)
         except (psycopg.Error, UnicodeError) as error:
             if not refuses_events(error):
                 raise
@@ -192,16 +201,16 @@ class Drain:
                 _Read(read.delivery, read.batch.refuse_rows(find_unstorable(connection, read.batch.rows)))
                 for read in reads
             ]
-            result = self._write(reads, receipts, booked)
+            result = self._write(reads, receipt, booked)
         if not booked:
             _count(reads, result)
 
-    def _write(self, reads: Sequence[_Read], receipts: dict[UUID, int] | None, booked: bool) -> StoreResult:
+    def _write(self, reads: Sequence[_Read], receipt: Receipt | None, booked: bool) -> StoreResult:
         letters = [] if booked else [letter for read in reads for letter in read.letters]
         connection = self._connected()
         with connection.transaction():
             return write(
-                connection, [read.lot for read in reads], letters, receipts=receipts, booked=booked, cap=self._cap
+                connection, [read.lot for read in reads], letters, receipt=receipt, booked=booked, cap=self._cap
             )
 
     def _connected(self) -> Connection:

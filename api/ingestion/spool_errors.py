@@ -1,26 +1,22 @@
-"""Why the spool did not take a request. Nothing of it was kept, and it can be repeated as it is."""
+"""Why the spool did not take a request."""
 
 from __future__ import annotations
 
-from api.errors import RETRY_AFTER_SECONDS, ApiError
+from api.errors import NotKeptError
 
 
-class SpoolFullError(ApiError):
-    """The spool holds as much as it may: 503."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "Too much is waiting for the database. Please retry.", {"retry-after": str(RETRY_AFTER_SECONDS)}
-        )
-
-
-class SpoolUnavailableError(ApiError):
-    """The spool cannot be used (disk full, broken or read-only): 503."""
+class SpoolFullError(NotKeptError):
+    """The spool holds as much as it may."""
 
     def __init__(self) -> None:
-        super().__init__(
-            503, "Events cannot be stored at the moment. Please retry.", {"retry-after": str(RETRY_AFTER_SECONDS)}
-        )
+        super().__init__("Too much is waiting for the database. Please retry.", "spool_full")
+
+
+class SpoolUnavailableError(NotKeptError):
+    """The spool cannot be used (disk full, broken or read-only)."""
+
+    def __init__(self) -> None:
+        super().__init__("Events cannot be stored at the moment. Please retry.", "spool_unavailable")
 
 
 class SpoolSealedError(SpoolUnavailableError):

@@ -73,6 +73,7 @@ async def receive_visit(request: Request) -> Response:
     except BodyTooLargeError as error:
         return _refused(error.status, [f"The body exceeds {MAX_VISIT_BYTES} bytes."], error.headers)
     except ApiError as error:
+        error.answered()
         return _refused(error.status, [error.message], error.headers)
     return _queued
 

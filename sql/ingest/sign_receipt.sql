@@ -1,6 +1,6 @@
--- Notes how far a spool is stored, in the transaction that stores it.
--- Grain and key: spool_id.
--- Parameters: spool_id uuid, seq bigint (the last group stored).
+-- Notes how far a spool is stored, in the transaction that stores it; nothing where another was faster.
+-- Grain and key: spool_id. A process killed while it commits holds the row until that has ended, either way.
+-- Parameters: spool_id uuid, before bigint (the last group stored until now), seq bigint (the last one stored now).
 INSERT INTO spool_receipts (
     spool_id,
     seq
@@ -12,3 +12,5 @@ VALUES (
 ON CONFLICT (spool_id) DO UPDATE SET
     seq = excluded.seq,
     stored_at = now()
+WHERE spool_receipts.seq = %(before)s
+RETURNING seq

@@ -15,15 +15,18 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from api.http_protocol import LimitedProtocol
 from pipeline.settings import REPOSITORY
 from tests.waiting import wait_until
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, protocol: type[LimitedProtocol] = LimitedProtocol) -> Iterator[str]:
     """Serve an application from a thread of this process; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, server_header=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=protocol, ws="none", log_level="error", access_log=False, server_header=False)
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -42,8 +45,7 @@ def server_process(
     """Serve the API from processes of their own, their output in `log`; yields the URL and the parent process."""
     port = port or free_port()
     command = [
-        sys.executable, "-m", "uvicorn", "--factory", "api.main:app", "--port", str(port),
-        "--workers", str(workers), "--no-access-log", "--no-server-header",
+        sys.executable, "-m", "api.server", "--port", str(port), "--workers", str(workers),
     ]  # fmt: skip
     environment = {**os.environ, "DATABASE_URL": database_url, "TIDEMARK_HOME": str(log.parent)}
     with log.open("ab") as output:

@@ -19,6 +19,7 @@ from api.ingestion.models import EventsRequest, EventsResponse
 from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
 from api.operations.models import ReadyResponse
 from api.request_log import make_logger, note_user
+from api.retail.models import QueuedResponse, StatsError, StatsResponse, VisitErrors
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
 from tests.api.servers import served
@@ -145,7 +146,7 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
-        HealthResponse, ReadyResponse, SummaryResponse,
+        HealthResponse, QueuedResponse, ReadyResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
     )
 }  # fmt: skip
 
@@ -157,14 +158,14 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
     }
     assert set(operations) == {
         ("get", "/health"), ("get", "/ready"), ("post", "/v1/assignment"), ("post", "/v1/events"),
-        ("get", "/v1/metrics/summary"),
+        ("post", "/event"), ("get", "/stats"), ("get", "/v1/metrics/summary"),
         ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert "422" not in operation["responses"], path
         for status, answer in operation["responses"].items():
             name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
-            assert (name == "ErrorBody") is (status != "200")
+            assert (name in {"ErrorBody", "VisitErrors", "StatsError"}) is (status not in {"200", "202"})
             for example in schema["components"]["schemas"][name]["examples"]:
                 MODELS[name].model_validate(example)
 
