@@ -97,6 +97,14 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._surplus > (MAX_HEAD_BYTES if in_head else MAX_FRAMING_BYTES):
                 self._refuse(HEAD_TOO_LARGE)
 
+    def eof_received(self) -> bool:
+        """Go on when the client has sent all of its requests and only waits for answers; else close."""
+        if self._is_over or self._receiving is not Receiving.NOTHING or not self._is_answering():
+            return False
+        self._is_over = True
+        self.cycle.keep_alive = False
+        return True
+
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:

@@ -3,7 +3,7 @@
 -- Parameters: none.
 CREATE TEMP TABLE IF NOT EXISTS incoming_assignments (
     position integer NOT NULL,
-    tenant_id text COLLATE "C" NOT NULL,
+    tenant_id text NOT NULL,
     anonymous_user_id text COLLATE "C" NOT NULL,
     experiment_id text COLLATE "C" NOT NULL,
     variant_id text COLLATE "C" NOT NULL,

@@ -10,7 +10,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_events (
     occurred_at timestamptz NOT NULL,
     properties jsonb NOT NULL,
     context jsonb NOT NULL,
-    tenant_id text COLLATE "C" NOT NULL,
+    tenant_id text NOT NULL,
     anonymous_user_id text COLLATE "C" NOT NULL,
     session_id text,
     install_id text,

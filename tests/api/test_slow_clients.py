@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +88,7 @@ def drip(connection: socket.socket, byte: bytes, seconds: float) -> bytes:
 
 
 def statuses(answers: bytes) -> list[int]:
-    return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
 
 def body_of(answer: bytes) -> dict[str, object]:
@@ -409,9 +411,9 @@ def test_two_hundred_slow_clients_take_nothing_from_others(database_url: str, tm
             stop.set()
             dripping.join()
     served_meanwhile = sorted(seconds)
-    print(
+    sys.stdout.write(
         f"{sum(map(len, slow))} slow clients: closed after {', '.join(f'{one:.1f} s' for one in lasted)}; meanwhile"
         f" {len(served_meanwhile)} batches stored, p99 {served_meanwhile[len(served_meanwhile) * 99 // 100] * 1000:.1f}"
-        f" ms (alone {usual[len(usual) * 99 // 100] * 1000:.1f} ms); memory +{(largest - before) / 2**20:.1f} MiB"
+        f" ms (alone {usual[len(usual) * 99 // 100] * 1000:.1f} ms); memory +{(largest - before) / 2**20:.1f} MiB\n"
     )
     assert largest - before < 50 * 2**20

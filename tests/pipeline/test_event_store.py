@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 
-from pipeline.event_store import LedgerKey, StoreResult, store
+from pipeline.event_store import LedgerKey, Lot, StoreResult, store, write
+from pipeline.statements import statement
 from tests.makers import NOW, add_experiment, assign, event_row, event_rows
 
 
@@ -125,3 +127,28 @@ def test_an_update_is_refused(connection: psycopg.Connection) -> None:
         assert "append-only" in str(error)
     else:
         raise AssertionError("the update went through")
+
+
+def test_looking_up_assignments_does_not_read_those_of_others(connection: psycopg.Connection) -> None:
+    """The whole key must be looked up: reading the index of all users instead costs more with every user."""
+    connection.execute(
+        "INSERT INTO assignments (anonymous_user_id, experiment_id, variant_id)"
+        " SELECT 'other_' || number, 'e', 'A' FROM generate_series(1, 20000) AS number"
+    )
+    plans: list[str] = []
+    with connection.transaction(force_rollback=True):
+        write(connection, [Lot([row]) for row in event_rows(200, users=200)])
+        plan = connection.execute(f"EXPLAIN (FORMAT JSON) {statement('ingest/store_events')}").fetchone()
+        assert plan is not None
+        find_conditions(plan[0][0]["Plan"], "assignments", plans)
+    assert len(plans) == 1
+    assert "tenant_id" in plans[0]
+    assert "anonymous_user_id" in plans[0]
+
+
+def find_conditions(node: dict[str, Any], table: str, found: list[str]) -> None:
+    """Collect by what a plan looks rows of a table up in its indexes."""
+    if node.get("Relation Name") == table:
+        found.append(str(node.get("Index Cond") or [part["Index Cond"] for part in node.get("Plans", [])]))
+    for part in node.get("Plans", []):
+        find_conditions(part, table, found)
