@@ -97,9 +97,9 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._surplus > (MAX_HEAD_BYTES if in_head else MAX_FRAMING_BYTES):
                 self._refuse(HEAD_TOO_LARGE)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's signature, uvicorn's is narrower
         """Go on when the client has sent all of its requests and only waits for answers; else close."""
-        if self._is_over or self._receiving is not Receiving.NOTHING or not self._is_answering():
+        if not self._is_answering() or (self._receiving is not Receiving.NOTHING and not self._is_over):
             return False
         self._is_over = True
         self.cycle.keep_alive = False

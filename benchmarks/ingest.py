@@ -158,6 +158,8 @@ def measure(system: System, case: Case, users: Sequence[str], seconds: float, wa
         (acknowledged + answers.unsettled * case.batch) * rows_each,
     )
     say(f"{case.name}: {measured.per_second:,.0f}/s, p95 {answers.p95:.1f} ms, {_exactness(measured)}")
+    if not measured.is_exact:
+        say("\n".join(["the API's log says:", *system.complaints()]))
     return measured
 
 

@@ -30,6 +30,7 @@ POLL_SECONDS = 0.1
 STALLED_SECONDS = 30
 # The API looks at its spool once a second.
 SPOOL_SECONDS = 1.5
+COMPLAINTS = 5
 DISK_WRITES = 200
 DISK_BLOCK = 4_096
 COUNTS = {
@@ -115,6 +116,12 @@ class System:
                 break
             time.sleep(POLL_SECONDS)
         return progress
+
+    def complaints(self) -> list[str]:
+        """Return the newest lines of the API's log that are not about requests."""
+        log = self.running.settings.home / "logs" / "api.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return [line for line in lines if '"level":"info"' not in line.replace(" ", "")][-COMPLAINTS:]
 
     def spooled(self) -> int:
         """Return how many requests wait in the spools of the API."""

@@ -10,11 +10,10 @@ import io
 import os
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.lake_schema import PARTITION_COLUMN, REPEATING_COLUMNS, WRITE_SCHEMA
@@ -38,14 +37,12 @@ MAX_ROWS_PER_PAGE = 2**20
 
 @dataclass(frozen=True)
 class NewFile:
-    """A finished file: path relative to the table, UTC day, rows, bytes, first and last occurred_at."""
+    """A finished file: path relative to the table, UTC day, rows, bytes."""
 
     path: str
     day: date
     rows: int
     size: int
-    first: datetime
-    last: datetime
 
 
 class DayFiles:
@@ -106,20 +103,16 @@ class _DayFile:
             store_schema=False,  # or readers would be told of our dictionaries
         )
         self._rows = 0
-        self._times: list[datetime] = []
 
     def append(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
         self._sink.drain()
         self._rows += rows.num_rows
-        bounds = pc.min_max(rows["occurred_at"]).as_py()
-        self._times = [min([bounds["min"], *self._times]), max([bounds["max"], *self._times])]
 
     def close(self) -> NewFile:
         self._writer.close()
         self._sink.drain()
-        first, last = (moment.astimezone(UTC) for moment in self._times)
-        return NewFile(self.path, self._day, self._rows, self._sink.tell(), first, last)
+        return NewFile(self.path, self._day, self._rows, self._sink.tell())
 
 
 class _AppendedFile(io.RawIOBase):

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from starlette.responses import Response
 
 from api.app import create_app
 from api.http_protocol import (
@@ -145,28 +146,30 @@ def test_the_rest_of_an_answered_request_is_not_waited_for(hasty: httpx.URL) -> 
         assert drip(connection, b"a", 0.05) == b""
 
 
-def test_a_client_that_does_not_read_its_answers_is_cut_off(hasty: httpx.URL) -> None:
-    requests = 5000
-    with connect(hasty) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.setblocking(False)
-        content = memoryview(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * requests)
+def test_a_client_that_does_not_read_its_answer_is_cut_off(settings: Settings) -> None:
+    app = create_app(settings)
+    large = 32 * 2**20  # more than the buffers of both systems hold
 
-        def is_cut_off() -> bool:
-            nonlocal content
-            try:
-                content = content[connection.send(content) :]
-            except BlockingIOError:
-                return False
-            except ConnectionError:
-                return True
-            return False
+    @app.get("/large")
+    async def answer() -> Response:
+        return Response(b"x" * large)
 
-        with contextlib.suppress(TimeoutError):
-            wait_until(is_cut_off, seconds=5)
+    with served(app, HastyProtocol) as address, socket.socket() as connection:
+        url = httpx.URL(address)
         connection.settimeout(30)
-        answered = len(statuses(read_to_end(connection)))
-    assert answered < requests
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        connection.connect((url.host, url.port))
+        connection.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        ends = (url.port or 0, connection.getsockname()[1])
+        wait_until(lambda: ends not in server_ends(), "the server's end is closed")
+        assert len(read_to_end(connection)) < large
+
+
+def server_ends() -> set[tuple[int, int]]:
+    """The connections of this process, by the port here and the one there."""
+    found = psutil.Process().net_connections("tcp")
+    return {(one.laddr.port, one.raddr.port) for one in found if one.raddr}
 
 
 def test_pipelined_requests_are_answered_in_order(hasty: httpx.URL, connection: psycopg.Connection) -> None:
@@ -232,7 +235,6 @@ CHUNKED = post("/v1/events", "transfer-encoding: chunked")
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /\r\n",
         b"nonsense\r\n\r\n",
         b"GET /health HTTP/9.9\r\n\r\n",
         b"GET /health HTTP/1.1\r\nno colon\r\n\r\n",
@@ -250,7 +252,7 @@ CHUNKED = post("/v1/events", "transfer-encoding: chunked")
         CHUNKED + b"%x\r\n" % len(BATCH) + BATCH + b"\r\nX\r\n",
     ],
     ids=[
-        "tls", "http 2", "http 0.9", "nonsense", "http 9.9", "no colon", "nul in a header", "bytes in the path",
+        "tls", "http 2", "nonsense", "http 9.9", "no colon", "nul in a header", "bytes in the path",
         "negative length", "length no number", "endless length", "two lengths", "length and chunks", "chunk size zz",
         "chunk size -1", "endless chunk", "short chunk size", "a bad chunk after all of a batch",
     ],

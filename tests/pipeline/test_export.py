@@ -382,3 +382,17 @@ def test_more_stamps_than_are_kept_in_mind_are_still_told_apart(
     store(connection, rows)
     export(database_url, lake)
     assert {row["event_id"]: (row["assignments"], row["experiment_map"]) for row in read(lake)} == wanted
+
+
+def test_every_engine_filters_by_any_column(database_url: str, connection: psycopg.Connection, lake: Lake) -> None:
+    """Statistics in the log, if they are there for some columns only, make filters on the others find nothing."""
+    store(connection, event_rows(300, seed=5))
+    export(database_url, lake)
+    table = DeltaTable(lake.location)
+    frame = polars.scan_delta(lake.location)
+    for column in ("tenant_id", "anonymous_user_id", "event_name", "platform", "occurred_at"):
+        value, rows = connection.execute(
+            f"SELECT {column}, count(*) FROM event_logs GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1".encode()
+        ).fetchone() or ("", 0)
+        assert table.to_pyarrow_table(filters=[(column, "=", value)]).num_rows == rows, column
+        assert frame.filter(polars.col(column) == value).collect().height == rows, column

@@ -85,6 +85,7 @@ class Answer(NamedTuple):
     """One answer; those of one sender came one after the other."""
 
     status: int
+    started: float
     seconds: float
     sender: int
     request: Request
@@ -120,14 +121,14 @@ class Load:
         self._finishing = threading.Event()
         self._giving_up = threading.Event()
         self._failures: list[BaseException] = []
-        self._started = 0.0
+        self.started = 0.0
         self._threads = [threading.Thread(target=self._send_all, args=(sender,)) for sender in range(senders)]
         self.answers: list[Answer] = []
         self.unanswered = 0
         self.acknowledged = 0
 
     def __enter__(self) -> Load:
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         for thread in self._threads:
             thread.start()
         return self
@@ -187,7 +188,7 @@ class Load:
             if done or self._giving_up.is_set():
                 return None
             request = self._requests.next()
-            due = self._started + self._taken / self._rate if self._rate else 0.0
+            due = self.started + self._taken / self._rate if self._rate else 0.0
             self._taken += len(request.keys)
         self._giving_up.wait(max(due - time.monotonic(), 0))
         return request
@@ -215,7 +216,7 @@ class Load:
             self._ledger.acknowledged(request)
         with self._lock:
             retry_after = response.getheader("retry-after")
-            self.answers.append(Answer(response.status, seconds, sender, request, retry_after, body))
+            self.answers.append(Answer(response.status, started, seconds, sender, request, retry_after, body))
             if response.status in {200, 202}:
                 self.acknowledged += len(request.keys)
                 return True
