@@ -200,8 +200,10 @@ WRONG_TYPES: dict[str, bytes] = {
 }  # fmt: skip
 # Odd, but some client's id.
 TAKEN_IDS = [
-    "😀", "e\u0301", "\u202eabc", "\u200fabc", "a\u200db", "\U000e0001", "\ufffd", "a b", "a\tb", "'; DROP TABLE users;--",
-    "../../etc/passwd", "%00", "\\N", "\\.", "${jndi:ldap://x}", "<script>", "null", "a,b\"c'd", "x" * 512, "\u0130",
+    "😀", "e\u0301", "\u202eabc", "\u200fabc", "a\u200db", "\U000e0001", "\ufffd", "a b", "a\tb",
+    "'; DROP TABLE users;--",
+    "../../etc/passwd", "%00", "\\N", "\\.", "${jndi:ldap://x}", "<script>", "null", "a,b\"c'd", "x" * 512,
+    "\u0130",
 ]  # fmt: skip
 BLANK_IDS = ["", " ", "\t\n\v\f\r ", "\u00a0\u2003\u3000\ufeff", "\u2028"]
 

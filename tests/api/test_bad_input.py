@@ -1,4 +1,4 @@
-"""Whatever clients send: a 4xx or the event alone is refused with its reason, its neighbours are stored, never a 5xx."""
+"""Whatever clients send: a 4xx, or the event alone is refused and its neighbours are stored; never a 5xx."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ def test_batches_of_a_wrong_size_are_refused(client: httpx.Client, connection: p
 
 
 CONTENT_TYPES = [
-    None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16",
+    None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
+    "application/json; charset=utf-16",
     "application/json;charset=latin-1", "nonsense", "application/xml", "*/*", "a" * 1000,
 ]  # fmt: skip
 
@@ -209,7 +210,7 @@ def encoded(path: str) -> Iterator[tuple[str, list[tuple[str, str]], bytes, int]
     said = [("content-encoding", "gzip")]
     fine = SUCCESS[path]
     yield "gzip", said, packed, fine
-    yield "x-gzip", [("content-encoding", " X-GZIP ")], packed, fine
+    yield "x-gzip", [("content-encoding", "X-GZIP")], packed, fine
     yield "identity", [("content-encoding", "identity")], plain, fine
     yield "said to be nothing", [("content-encoding", "")], plain, fine
     yield "two members", said, gzip.compress(plain[:9]) + gzip.compress(plain[9:]), fine
@@ -257,11 +258,12 @@ def test_bodies_beyond_the_limit_are_refused(client: httpx.Client, path: str) ->
 
 
 TEXTS = [
-    "%00", "a%00b", "%ff", "%ed%a0%80", "%c0%af", "x" * 10_000, "%F0%9F%98%80", "%27%3B--", "%25", "%", "%zz", "+", "%20",
+    "%00", "a%00b", "%ff", "%ed%a0%80", "%c0%af", "x" * 10_000, "%F0%9F%98%80", "%27%3B--", "%25", "%", "%zz", "+",
+    "%20",
     "..%2F", "1e9", "-1", "%0d%0aset-cookie:a=b",
 ]  # fmt: skip
 VALUES = [
-    "", "0", "-1", "91", "1.5", "1e1", "%2B7", "7%20", "%00", "%ff", "\u0667".encode().decode("latin-1"), "9" * 5000, "x",
+    "", "0", "-1", "91", "1.5", "1e1", "%2B7", "7%20", "%00", "%ff", "%D9%A7", "9" * 5000, "x",
     "[7]", "null", "NaN", "0x7", "2026-02-30", "2026-2-1", "0000-01-01", "10000-01-01", "infinity", "now", "-infinity",
     "2026-02-18T00:00:00Z", "2026-02-18%00",
 ]  # fmt: skip
@@ -271,14 +273,10 @@ def test_odd_queries_are_answered(client: httpx.Client) -> None:
     headers = {"x-dashboard-token": TOKEN}
     queries = [
         *(f"/stats?site_id={text}" for text in TEXTS),
-        *(f"/stats?site_id=s&date={value.encode('ascii', 'ignore').decode()}" for value in VALUES),
+        *(f"/stats?site_id=s&date={value}" for value in VALUES),
         *("/stats", "/stats?", "/stats?site_id", "/stats?site_id=a&site_id=b", "/stats?site_id[]=a", "/stats?&&=&"),
         "/stats?site_id=s&date=2026-01-01&date=2026-01-02",
-        *(
-            f"/v1/metrics/{name}?window_days={value.encode('ascii', 'ignore').decode()}"
-            for name in METRICS
-            for value in VALUES
-        ),
+        *(f"/v1/metrics/{name}?window_days={value}" for name in METRICS for value in VALUES),
         *(f"/v1/metrics/{name}?window_days=7&window_days=7" for name in METRICS),
         *(f"/v1/metrics/experiments?experiment_id={text}" for text in TEXTS),
         *(f"/v1/metrics/funnels?funnel_name={text}" for text in TEXTS),
