@@ -58,6 +58,8 @@ RESPONSE_MODELS = (
 class Api(DocumentedApi):
     """FastAPI, behind the request log and the short cut to raw routes."""
 
+    services: Services
+
     def __init__(self, routers: Sequence[APIRouter], log: Any, access_lines: bool, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
         for router in routers:
@@ -115,5 +117,5 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         redirect_slashes=False,
     )
     app.response_models = RESPONSE_MODELS
-    app.state.services = parts
+    app.services = parts
     return app

@@ -17,6 +17,11 @@ JAVASCRIPT_SPACE = (
 )
 # What Postgres cannot hold, and control characters but white space, which some clients have within their ids.
 _REFUSED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+# For the documentation: what is not refused, and what is left after trimming.
+ID_PATTERN = r"^[^\u0000-\u0008\u000e-\u001f\u007f]*$"
+GIVEN_ID_PATTERN = (
+    r"^[^\u0000-\u0008\u000e-\u001f\u007f]*[^\u0000-\u0020\u007f\s\ufeff][^\u0000-\u0008\u000e-\u001f\u007f]*$"
+)
 
 
 def trim(text: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from pipeline.settings import Settings
+from pipeline.statements import read_statements
 
 # Threads that commit wait for the interpreter at every answer of Postgres; 5 ms, the default, is longer than the answer
 # took. Shorter turns store a fifth more single events per second.
@@ -17,4 +18,5 @@ TURN_SECONDS = 0.0005
 def app() -> FastAPI:
     """Build the application of this process."""
     sys.setswitchinterval(TURN_SECONDS)
+    read_statements()
     return create_app(Settings())

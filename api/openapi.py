@@ -7,6 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
+
+# As the type of an optional field: absent, but not null.
+Absent = SkipJsonSchema[None]
 
 
 class DocumentedApi(FastAPI):
@@ -45,7 +49,9 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(part, dict):
             if "$ref" in part:
                 return inline(definitions[part["$ref"].rsplit("/", 1)[1]])
-            return {key: inline(value) for key, value in part.items()}
+            # What may be absent and not null has no default to show.
+            shown = {key: value for key, value in part.items() if (key, value) != ("default", None)}
+            return {key: inline(value) for key, value in shown.items()}
         return [inline(item) for item in part] if isinstance(part, list) else part
 
     inlined: dict[str, Any] = inline(schema)

@@ -30,4 +30,4 @@ class Services:
 
 def services(request: Request) -> Services:
     """Return the services of the application that handles a request."""
-    return cast("Services", request.app.state.services)
+    return cast("Services", request.scope["app"].services)

@@ -22,6 +22,12 @@ def statement(name: str) -> LiteralString:
     return text
 
 
+def read_statements() -> None:
+    """Read every statement now: a long-lived process must not mix those of an upgrade in place with its own code."""
+    for path in SQL.rglob("*.sql"):
+        statement(path.relative_to(SQL).with_suffix("").as_posix())
+
+
 def fingerprint(*names: str) -> str:
     """Return the SHA-256, as hexadecimal digits, of the named statements' texts in the order given."""
     digest = hashlib.sha256()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from api.identifiers import GIVEN_ID_PATTERN, ID_PATTERN, MAX_IDENTIFIER_CHARACTERS
+
+Identifier = Annotated[str, Field(max_length=MAX_IDENTIFIER_CHARACTERS, pattern=ID_PATTERN)]
 
 
 class AssignmentRequest(BaseModel):
@@ -22,11 +26,16 @@ class AssignmentRequest(BaseModel):
         }
     )
 
-    anonymous_user_id: str = Field(min_length=1, max_length=512, description="Trimmed; must not be blank.")
+    anonymous_user_id: str = Field(
+        min_length=1,
+        max_length=MAX_IDENTIFIER_CHARACTERS,
+        pattern=GIVEN_ID_PATTERN,
+        description="Trimmed; must not be blank.",
+    )
     platform: Literal["ios", "android"] | None = None
-    app_version: str | None = Field(None, max_length=512)
-    session_id: str | None = Field(None, max_length=512)
-    install_id: str | None = Field(None, max_length=512)
+    app_version: Identifier | None = None
+    session_id: Identifier | None = None
+    install_id: Identifier | None = None
 
 
 class AssignedVariant(BaseModel):

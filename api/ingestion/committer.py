@@ -30,8 +30,10 @@ from pipeline.dead_letters import Cap, DeadLetter
 from pipeline.event_store import Lot, find_unstorable, refuses_events, write
 from pipeline.statements import statement
 
-FLUSHERS = 2
 GROUP_ROWS = 5_000
+# One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
+# helps once this many events wait.
+BACKLOG_ROWS = 1_000
 # A group should take no longer than this: a slow server gets smaller ones.
 GROUP_SECONDS = 0.5
 QUEUE_BYTES = 64 * 2**20
@@ -79,9 +81,15 @@ class GroupCommitter:
         self._queue_bytes = queue_bytes
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
+        self._queued_rows = 0
         self._closing = False
-        self._changed = threading.Condition()
-        self._threads = [threading.Thread(target=self._flush_forever, daemon=True) for _ in range(FLUSHERS)]
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._backlog = threading.Condition(self._lock)
+        self._threads = [
+            threading.Thread(target=self._flush_forever, args=(self._arrived, 0), daemon=True),
+            threading.Thread(target=self._flush_forever, args=(self._backlog, BACKLOG_ROWS), daemon=True),
+        ]
 
     def start(self) -> None:
         """Start the flushers and the watch over waiting times; to be called from the event loop."""
@@ -92,9 +100,10 @@ class GroupCommitter:
 
     def close(self, timeout: float = 20.0) -> None:
         """Refuse new batches, store those that wait, and return when that is done or `timeout` seconds are over."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify_all()
+            self._arrived.notify_all()
+            self._backlog.notify_all()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
@@ -105,48 +114,54 @@ class GroupCommitter:
         Raises NotStoredError when Postgres is away or does not answer in time, OverloadedError when too much waits.
         """
         waiting = _Waiting(delivery, batch, self._loop.create_future(), time.monotonic())
-        with self._changed:
+        with self._lock:
             if self._closing or self._queued + waiting.size > self._queue_bytes:
                 raise OverloadedError
             self._queue.append(waiting)
             self._queued += waiting.size
-            self._changed.notify()
+            self._queued_rows += len(batch.rows)
+            self._arrived.notify()
+            if self._queued_rows >= BACKLOG_ROWS:
+                self._backlog.notify()
         return await waiting.answer
 
     def _watch(self) -> None:
         """Give back what has waited too long, while the flushers are busy with a slow or frozen server."""
         late: list[_Outcome] = []
-        with self._changed:
+        with self._lock:
             while self._queue and self._queue[0].since < time.monotonic() - ANSWER_SECONDS:
-                late.append((self._queue.popleft(), NotStoredError()))
-            self._queued -= sum(waiting.size for waiting, _ in late)
+                late.append((self._take(), NotStoredError()))
             telemetry.queue_is(len(self._queue), self._queued)
         _settle(late)
         if not self._closing:
             self._loop.call_later(WATCH_SECONDS, self._watch)
 
-    def _flush_forever(self) -> None:
+    def _flush_forever(self, woken: threading.Condition, least_rows: int) -> None:
         flusher = _Flusher(self._database_url, self._availability, self._log, self._cap)
-        while group := self._take_group(flusher.rows_limit):
+        while group := self._take_group(woken, least_rows, flusher.rows_limit):
             outcomes = flusher.store(group)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, outcomes)
         flusher.disconnect()
 
-    def _take_group(self, rows_limit: int) -> list[_Waiting]:
+    def _take_group(self, woken: threading.Condition, least_rows: int, rows_limit: int) -> list[_Waiting]:
         """Wait for batches and take as many of one protocol as make a group; nothing once closing and empty."""
-        with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
+        with self._lock:
+            while not self._closing and (not self._queue or self._queued_rows < least_rows):
+                woken.wait()
             group: list[_Waiting] = []
             rows = 0
             while self._queue and (not group or self._fits(group[0], rows_limit - rows)):
-                waiting = self._queue.popleft()
-                self._queued -= waiting.size
+                waiting = self._take()
                 rows += len(waiting.batch.rows)
                 group.append(waiting)
         return group
 
+    def _take(self) -> _Waiting:
+        waiting = self._queue.popleft()
+        self._queued -= waiting.size
+        self._queued_rows -= len(waiting.batch.rows)
+        return waiting
 
     def _fits(self, first: _Waiting, room: int) -> bool:
         """Whether the next of the queue goes into the group of `first`, which has room for so many rows."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from api.identifiers import GIVEN_ID_PATTERN, ID_PATTERN, MAX_IDENTIFIER_CHARACTERS
+from api.openapi import Absent
+
+Identifier = Annotated[str, Field(max_length=MAX_IDENTIFIER_CHARACTERS, pattern=ID_PATTERN)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 EXAMPLE_REQUEST: dict[str, Any] = {
     "anonymous_user_id": "3c5e81b4-0c5e-468e-84a3-406c97d63cfb",
@@ -27,13 +34,13 @@ class Event(BaseModel):
     """One event; unknown fields are ignored."""
 
     event_name: str = Field(min_length=1, max_length=80, pattern="^[A-Za-z0-9_]+$")
-    occurred_at: str = Field(
-        min_length=1,
-        description="ISO 8601 date or date and time; UTC without an offset; at most 5 minutes ahead of the server.",
+    occurred_at: Time = Field(
+        description="ISO 8601 date or date and time, from 1970 on; UTC without an offset; at most 5 minutes ahead of "
+        "the server.",
     )
     properties: dict[str, Any] = Field(default_factory=dict, description="At most 100 levels deep.")
     context: dict[str, Any] = Field(default_factory=dict, description="At most 100 levels deep.")
-    event_id: str | None = Field(
+    event_id: Annotated[str, Field(pattern=UUID_PATTERN)] | Absent = Field(
         None, description="UUID of any version. Absent: made from the batch, the same for each retry of it."
     )
 
@@ -43,12 +50,17 @@ class EventsRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
 
-    anonymous_user_id: str = Field(min_length=1, max_length=512, description="Trimmed; must not be blank.")
-    session_id: str | None = Field(None, max_length=512)
-    install_id: str | None = Field(None, max_length=512)
-    app_version: str | None = Field(None, max_length=512)
-    platform: Literal["ios", "android"] | None = None
-    sent_at: str | None = Field(None, description="ISO 8601, as occurred_at.")
+    anonymous_user_id: str = Field(
+        min_length=1,
+        max_length=MAX_IDENTIFIER_CHARACTERS,
+        pattern=GIVEN_ID_PATTERN,
+        description="Trimmed; must not be blank.",
+    )
+    session_id: Identifier | Absent = None
+    install_id: Identifier | Absent = None
+    app_version: Identifier | Absent = None
+    platform: Literal["ios", "android"] | Absent = None
+    sent_at: Time | Absent = Field(None, description="ISO 8601, as occurred_at, but of any time from 1970 to 9999.")
     events: list[Event] = Field(min_length=1, max_length=100)
 
 

@@ -265,12 +265,14 @@ class SpoolFile:
             first, self._last_seq, self._oldest = self._reader.bounds()
             self.forgotten = max(first - 1, 0)
             self.entries, self.bytes = self._count(0, self._last_seq)
+            if self.entries or self._reader.is_sound():
+                return
         except READ_ERRORS as error:
             self._reader.accept_damage(error)
-            if complete_length(self.path):  # SQLite reads nothing of a file that is too short
-                with suppress(*READ_ERRORS):
-                    first, self._last_seq, self._oldest = self._reader.bounds()
-                    self.forgotten = max(first - 1, 0)
+        complete_length(self.path)  # SQLite reads nothing of a file that is too short
+        with suppress(*READ_ERRORS):
+            first, self._last_seq, self._oldest = self._reader.bounds()
+            self.forgotten = max(first - 1, 0)
 
     def _count(self, after_seq: int, up_to_seq: int) -> tuple[int, int]:
         """Return how many deliveries there are between two groups, and their size in bytes."""

@@ -86,7 +86,17 @@ class SpoolReader:
         if not self.broken and first is None:
             return 0, 0, 0
         seq, oldest = first or (1, 0)
-        return seq, last[0] if last else seq + self._size // SMALLEST_ROW_BYTES, moment_of(oldest)
+        known = last and last[0] >= seq  # else a torn page, whose missing part reads as zeros
+        return seq, last[0] if known else seq + self._size // SMALLEST_ROW_BYTES, moment_of(oldest)
+
+    def is_sound(self) -> bool:
+        """Whether the file is in order as a whole; if not, it is noted as broken.
+
+        To be asked before a file counts as empty: of a torn page SQLite reads the missing part as zeros, without an
+        error, and may find nothing at all. Raises sqlite3.Error.
+        """
+        self.broken |= self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+        return not self.broken
 
     def accept_damage(self, error: Exception) -> None:
         """Note that the file is broken if that is what the error says; raise any other error again."""

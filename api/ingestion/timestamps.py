@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_TIME_CHARACTERS = 64
 _USUAL_MARKS = ("-", "-", "T", ":", ":", "Z")
 _ISO = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -27,12 +28,13 @@ def parse_timestamp(text: str) -> datetime:
 
     Accepts `YYYY-MM-DD` (its first moment) and that with `T` or a space and `HH:MM[:SS[.digits]]`, optionally followed
     by `Z`, `±HH`, `±HHMM` or `±HH:MM`; without an offset it is UTC. Digits beyond microseconds are cut; `24:00:00` is
-    the next midnight; second 60 is refused. Raises TimestampError, or TimestampRangeError outside 1970..9999.
+    the next midnight; second 60 is refused, and so is a text of more than 64 characters. Raises TimestampError, or
+    TimestampRangeError outside 1970..9999.
     """
     moment = _parse_usual(text)
     if moment is not None:
         return moment
-    found = _ISO.fullmatch(text)
+    found = _ISO.fullmatch(text) if len(text) <= MAX_TIME_CHARACTERS else None
     if found is None:
         raise TimestampError
     year, month, day, hour, minute, second, fraction, _, sign, offset_hours, offset_minutes = found.groups()

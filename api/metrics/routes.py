@@ -22,8 +22,9 @@ WINDOW_DAYS = {
     "description": "UTC days to look back on, today included.",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": DEFAULT_DAYS},
 }
-EXPERIMENT_ID = {"name": "experiment_id", "description": "Only this experiment.", "schema": {"type": "string"}}
-FUNNEL_NAME = {"name": "funnel_name", "description": "Only this funnel.", "schema": {"type": "string"}}
+NAME = {"type": "string", "pattern": r"^[^\u0000]*$"}
+EXPERIMENT_ID = {"name": "experiment_id", "description": "Only this experiment.", "schema": NAME}
+FUNNEL_NAME = {"name": "funnel_name", "description": "Only this funnel.", "schema": NAME}
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"])
 protected = APIRouter(dependencies=[Depends(require_token)], responses=documented(401))

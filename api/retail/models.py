@@ -40,7 +40,7 @@ class VisitRequest(BaseModel):
     user_id: Annotated[str, Field(max_length=MAX_USER_ID_CHARACTERS, pattern=NO_CONTROLS)] | int | None = Field(
         None, description="An integer is taken as its digits. Absent, null or empty: no user."
     )
-    timestamp: str | None = Field(
+    timestamp: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | Literal[""] | None = Field(
         None,
         description="ISO 8601 date or date and time, of the years 1970 to 9999; UTC without an offset. Absent, null or "
         "empty: the time of receipt.",

@@ -29,7 +29,7 @@ SITE_ID = {
     "name": "site_id",
     "required": True,
     "description": "The site as its events name it.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\u0000]*$"},
 }
 DATE = {
     "name": "date",

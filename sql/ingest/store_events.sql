@@ -25,10 +25,20 @@ WITH stamps AS (
         WHERE assignments IS NULL
         ORDER BY source
     ) AS sources
-    INNER JOIN assignments
-        ON assignments.tenant_id = sources.tenant_id
-        AND assignments.anonymous_user_id = sources.anonymous_user_id
-        AND assignments.assigned_at <= sources.as_of
+    -- OFFSET 0 keeps this a look-up by tenant and user. Without statistics of a young table, the planner would take the
+    -- index by tenant and experiment alone, and walk through all users for each source.
+    CROSS JOIN LATERAL (
+        SELECT
+            tenant_id,
+            experiment_id,
+            variant_id,
+            assignment_version
+        FROM assignments
+        WHERE assignments.tenant_id = sources.tenant_id
+            AND assignments.anonymous_user_id = sources.anonymous_user_id
+            AND assignments.assigned_at <= sources.as_of
+        OFFSET 0
+    ) AS assignments
     INNER JOIN experiments
         ON experiments.tenant_id = assignments.tenant_id
         AND experiments.experiment_id = assignments.experiment_id

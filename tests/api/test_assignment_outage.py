@@ -78,7 +78,7 @@ def test_a_frozen_and_a_stopped_postgres_give_503_in_time_and_nothing_is_left_be
     with served(app) as address, httpx.Client(base_url=address, timeout=PATIENCE, limits=limits) as client:
         before = ask_many(client, "before")
         assert {response.status_code for response in before} == {200}
-        experiments = app.state.services.experiments
+        experiments = app.services.experiments
         assert experiments.running_ids() == ("exp",)
 
         signal_all(postgres, signal.SIGSTOP)

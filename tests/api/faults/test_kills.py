@@ -19,7 +19,6 @@ from tests.api.faults.system import (
     report,
     settle,
     sized,
-    spool_files,
     spooled_groups,
 )
 from tests.waiting import wait_until

@@ -167,7 +167,7 @@ def test_five_times_what_postgres_can_take(api: Api, ledger: ClientLedger) -> No
     thread = threading.Thread(target=watch)
     with memory_watch(api) as memory:
         with slow_inserts(api.database_url, SLOW_EVENT_SECONDS):
-            with Load(api.url, ledger, seed=12, rate=rate, senders=64, mix=Mix(visits=0.2, batch=100)) as load:
+            with Load(api.url, ledger, seed=12, rate=rate, senders=64, mix=Mix(visits=0.2, batch=90)) as load:
                 thread.start()
                 try:
                     load.wait_for(int(rate) * sized(5, 60))

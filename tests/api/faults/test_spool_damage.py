@@ -1,4 +1,4 @@
-"""The disk of the spool is full, its journal is torn, its file is damaged: no acknowledgement is lost that can be kept."""
+"""The disk of the spool is full, its journal is torn, its file is damaged: what can be kept is kept."""
 
 from __future__ import annotations
 

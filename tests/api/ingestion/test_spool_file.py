@@ -446,6 +446,20 @@ def test_a_file_cut_off_in_the_middle_gives_what_is_there(folder: Path) -> None:
     assert file.close() is not None
 
 
+@pytest.mark.parametrize("groups", [3, 60])
+def test_a_file_whose_last_page_is_torn_is_never_taken_for_an_empty_one(folder: Path, groups: int) -> None:
+    """SQLite reads the missing part of a page as zeros, without an error."""
+    path = leave(folder, groups, 100)
+    whole = path.read_bytes()
+    elsewhere = [number for number in range(groups) if f"delivery-{number:06}".encode() in whole[:-4096]]
+    for cut in range(len(whole) - 4096 + 1, len(whole), 61):
+        path.write_bytes(whole[:cut])
+        (file,) = adopt_all(folder)
+        numbers = drain(file)
+        assert numbers[: len(elsewhere)] == elsewhere
+        assert file.close() is not None
+
+
 def test_rubbish_never_raises_and_is_never_deleted(folder: Path, tmp_path: Path) -> None:
     random.seed(7)
     path = leave(folder, 60, 700)
