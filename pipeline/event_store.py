@@ -7,48 +7,32 @@ Validation is the caller's: rows given here must be storable.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
 
 from pipeline.dead_letters import DEFAULT_CAP, Cap, DeadLetter, book, keep
+from pipeline.event_staging import EventRow, Lot, stage_and_store
 from pipeline.retail_stats import count_visits, may_hold_visits
 from pipeline.statements import statement
 
-LEDGER_SLOTS = 16
-
-
-class EventRow(NamedTuple):
-    """One event, ready to store; its fields are columns of `event_logs`.
-
-    Times are aware datetimes. `event_id` is a lower-case UUID. `properties` and `context` are texts of JSON objects.
-    With `assignments` None, the event is stamped with what its user is assigned to when it is stored; an import gives
-    `assignments` (a JSON list), `experiment_map` (a JSON object) and `assignment_version` itself.
-    """
-
-    event_id: str
-    tenant_id: str
-    anonymous_user_id: str
-    session_id: str | None
-    install_id: str | None
-    platform: str | None
-    app_version: str | None
-    event_name: str
-    occurred_at: datetime
-    received_at: datetime
-    sent_at: datetime | None
-    properties: str = "{}"
-    context: str = "{}"
-    assignment_version: int | None = None
-    assignments: str | None = None
-    experiment_map: str | None = None
-    schema_version: int = 1
+__all__ = [
+    "EventRow",
+    "LedgerKey",
+    "Lot",
+    "Receipt",
+    "ReceiptError",
+    "StoreResult",
+    "find_unstorable",
+    "refuses_events",
+    "store",
+    "write",
+]
 
 
 class LedgerKey(NamedTuple):
@@ -56,19 +40,6 @@ class LedgerKey(NamedTuple):
 
     tenant_id: str
     day: date
-
-
-@dataclass(frozen=True)
-class Lot:
-    """Events that came together, and what is to be known of their receipt.
-
-    `as_received`: they waited (in a spool), and are stamped with the assignments made by their `received_at`, in the
-    experiments of `running` (None: in those that run now).
-    """
-
-    rows: Sequence[EventRow]
-    as_received: bool = False
-    running: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,50 +88,44 @@ def write(
     *,
     rejected: Mapping[LedgerKey, int] | None = None,
     receipt: Receipt | None = None,
+    begin: bool = False,
     booked: bool = False,
     cap: Cap = DEFAULT_CAP,
 ) -> StoreResult:
-    """Do what `store` does within the caller's transaction, which must hold nothing else of this kind.
+    """Do what `store` does within the caller's transaction.
 
+    With `begin`, in a transaction that is begun here; the caller commits it, or rolls it back when this raises.
     `letters` are refused events to keep; they are booked as rejected, beside those that `rejected` counts.
     `receipt` says what this transaction takes out of a spool. `booked`: an earlier transaction has stored and booked
     these events; should it have lost some after all, those are stored and booked. Raises ReceiptError.
     """
+    rows = any(lot.rows for lot in lots)
+    if begin and (receipt is not None or not rows):
+        connection.execute("BEGIN")
+        begin = False
     if receipt is not None:
         _sign(connection, receipt)
     refused = Counter(rejected or {})
     refused.update(LedgerKey(letter.tenant_id, letter.received_at.astimezone(UTC).date()) for letter in letters)
-    received = _received(lots)
-    stored: Counter[LedgerKey] = Counter()
+    bookings = stage_and_store(connection, lots, begin=begin, booked=booked) if rows else []
+    received = sum(booking.received for booking in bookings)
+    stored = sum(booking.stored for booking in bookings)
     conflict: Counter[LedgerKey] = Counter()
-    if received:
-        _stage(connection, lots)
-        stored = _counts(connection, "ingest/store_events")
-        if booked:
-            received = stored.copy()
-        elif stored.total() < received.total():
-            conflict = _counts(connection, "ingest/count_conflicts")
-        if any(may_hold_visits(lot.rows) for lot in lots):
-            count_visits(connection)
-    xid: int | None = None
-    for key in sorted(received.keys() | refused.keys()):
-        xid = _book(
-            connection,
-            key,
-            received=received[key] + refused[key],
-            stored=stored[key],
-            duplicate=received[key] - stored[key],
-            conflict=conflict[key],
-            rejected=refused[key],
+    if stored < received:
+        found = connection.execute(statement("ingest/count_conflicts")).fetchall()
+        conflict.update({LedgerKey(tenant_id, day): count for tenant_id, day, count in found})
+    if any(may_hold_visits(lot.rows) for lot in lots):
+        count_visits(connection)
+    for key in sorted(refused.keys() | conflict.keys()):
+        connection.execute(
+            statement("ingest/add_to_ledger"),
+            {**key._asdict(), "conflict": conflict[key], "rejected": refused[key]},
         )
     book(connection, not_kept=rejected)
     dropped = keep(connection, letters, cap)  # after the ledger, as in a replay: all writers lock in one order
-    return StoreResult(stored.total(), received.total() - stored.total(), conflict.total(), xid, dropped)
-
-
-def _counts(connection: psycopg.Connection, name: str) -> Counter[LedgerKey]:
-    rows = connection.execute(statement(name)).fetchall()
-    return Counter({LedgerKey(tenant_id, day): count for tenant_id, day, count in rows})
+    return StoreResult(
+        stored, received - stored, conflict.total(), bookings[0].xid if bookings else None, dropped
+    )
 
 
 def refuses_events(error: Exception) -> bool:
@@ -199,19 +164,6 @@ def _is_storable(connection: psycopg.Connection, rows: Sequence[EventRow]) -> bo
     return True
 
 
-def _received(lots: Sequence[Lot]) -> Counter[LedgerKey]:
-    """Count by account; consecutive rows mostly have the same, and looking at each one's date would cost more."""
-    counts: Counter[LedgerKey] = Counter()
-    for lot in lots:
-        previous: datetime | None = None
-        for row in lot.rows:
-            if row.received_at is not previous:
-                previous = row.received_at
-                day = previous.astimezone(UTC).date()
-            counts[LedgerKey(row.tenant_id, day)] += 1
-    return counts
-
-
 def _sign(connection: psycopg.Connection, receipt: Receipt) -> None:
     """Sign before anything else: whoever is at the same groups, or died while it committed them, is waited for."""
     signed = connection.execute(
@@ -220,77 +172,3 @@ def _sign(connection: psycopg.Connection, receipt: Receipt) -> None:
     ).fetchone()
     if signed is None:
         raise ReceiptError
-
-
-def _book(connection: psycopg.Connection, key: LedgerKey, **counts: int) -> int:
-    row = connection.execute(
-        statement("ingest/add_to_ledger"),
-        {**key._asdict(), "slot": threading.get_native_id() % LEDGER_SLOTS, **counts},
-    ).fetchone()
-    assert row is not None, "an upsert returns its row"
-    return int(row[0])
-
-
-def _stage(connection: psycopg.Connection, lots: Sequence[Lot]) -> None:
-    connection.execute(statement("ingest/create_incoming_events"))
-    with connection.cursor().copy(statement("ingest/copy_incoming_events")) as copy:
-        copy.write("".join(_copy_lines(lots)).encode())
-
-
-def _copy_lines(lots: Sequence[Lot]) -> Iterator[str]:
-    """Yield the rows in COPY's text format; what the events of one request share is written out once.
-
-    Faster than psycopg's own writer by the factor that decides how many events a process can take.
-    """
-    position = source = 0
-    for lot in lots:
-        shared: tuple[object, ...] = ()
-        for row in lot.rows:
-            (
-                event_id, tenant_id, user, session, install, platform, version, name, occurred_at, received_at, sent_at,
-                properties, context, *given,
-            ) = row  # fmt: skip
-            of_row = (tenant_id, user, session, install, platform, version, received_at, sent_at, given)
-            if of_row != shared:
-                shared = of_row
-                source += 1
-                end = _shared_columns(lot, row)
-            yield (
-                f"{position}\t{source}\t{event_id}\t{_escaped(name)}\t{occurred_at.isoformat()}"
-                f"\t{_escaped(properties)}\t{_escaped(context)}\t{end}"
-            )
-            position += 1
-
-
-def _shared_columns(lot: Lot, row: EventRow) -> str:
-    running = None if lot.running is None else "{" + ",".join(map(_array_element, lot.running)) + "}"
-    columns = (
-        row.tenant_id,
-        row.anonymous_user_id,
-        row.session_id,
-        row.install_id,
-        row.platform,
-        row.app_version,
-        row.received_at.isoformat(),
-        None if row.sent_at is None else row.sent_at.isoformat(),
-        None if row.assignment_version is None else str(row.assignment_version),
-        row.assignments,
-        row.experiment_map,
-        str(row.schema_version),
-        row.received_at.isoformat() if lot.as_received else "infinity",
-        running,
-    )
-    return "\t".join(r"\N" if column is None else _escaped(column) for column in columns) + "\n"
-
-
-def _array_element(text: str) -> str:
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{quoted}"'
-
-
-def _escaped(text: str) -> str:
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    if "\n" in text or "\t" in text or "\r" in text:
-        text = text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return text

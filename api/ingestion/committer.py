@@ -33,7 +33,7 @@ from pipeline.statements import statement
 GROUP_ROWS = 5_000
 # One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
 # helps once this many events wait.
-BACKLOG_ROWS = 1_000
+BACKLOG_ROWS = 200
 # A group should take no longer than this: a slow server gets smaller ones.
 GROUP_SECONDS = 0.5
 QUEUE_BYTES = 64 * 2**20
@@ -257,9 +257,14 @@ class _Flusher:
     def _write(self, connection: Connection, group: Sequence[_Waiting], batches: Sequence[EventBatch]) -> None:
         lots = [Lot(batch.rows) for batch in batches]
         letters = [letter for waiting, batch in zip(group, batches, strict=True) for letter in _letters(waiting, batch)]
-        with connection.transaction():
-            result = write(connection, lots, letters, cap=self._cap)
+        try:
+            result = write(connection, lots, letters, begin=True, cap=self._cap)
             self._transaction = result.xid
+            connection.commit()
+        except BaseException:
+            if not connection.closed:
+                connection.rollback()
+            raise
         self._transaction = None
         telemetry.events_answered(
             group[0].delivery.protocol, result.stored, result.duplicate, result.conflict, len(letters)

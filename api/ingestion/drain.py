@@ -25,7 +25,7 @@ from api.ingestion.protocols import UnreadableDeliveryError, read_delivery
 from api.ingestion.refused import WHOLE_REQUEST, dead_letters
 from api.ingestion.spool import Spool
 from api.ingestion.spool_errors import SpoolUnavailableError
-from api.ingestion.spool_file import SpooledGroup, SpoolFile
+from api.ingestion.spool_file import READ_DELIVERIES, SpooledGroup, SpoolFile
 from api.request_log import describe
 from pipeline.database import Connection, connect
 from pipeline.dead_letters import Cap, DeadLetter
@@ -43,6 +43,9 @@ from pipeline.statements import statement
 # What arrives is given this long to become a larger group: one transaction costs as much as storing many events.
 LINGER_SECONDS = 0.2
 LOOK_SECONDS = 0.5
+# A transaction should take no longer than this: a slow server gets smaller ones. One that never ended in time would be
+# tried for ever, and take from the server what the requests need.
+GROUP_SECONDS = 2.0
 # Long enough for a slow server; a frozen one would otherwise be waited for even after it was replaced.
 ANSWER_SECONDS = 60.0
 CONNECT_SECONDS = 2
@@ -81,6 +84,7 @@ class Drain:
         self._cap = cap
         self._connection: Connection | None = None
         self._known_receipts: set[UUID] = set()
+        self._most_deliveries = READ_DELIVERIES
         self._adopt_at = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -137,7 +141,7 @@ class Drain:
             self._known_receipts.add(file.spool_id)
         self._closing.wait(LINGER_SECONDS)
         for _ in range(TURN_GROUPS):
-            if self._closing.is_set() or self._move(file) < LARGE_GROUP:
+            if self._closing.is_set() or not self._move(file):
                 return
         self._spool.arrived.set()
 
@@ -146,25 +150,37 @@ class Drain:
         row = self._connected().execute(statement("ingest/read_receipt"), {"spool_id": spool_id}).fetchone()
         return 0 if row is None else int(row[0])
 
-    def _move(self, file: SpoolFile) -> int:
-        """Store the next groups of a file in one transaction, let go of them, and return the number of deliveries."""
-        groups = file.read(file.forgotten)
+    def _move(self, file: SpoolFile) -> bool:
+        """Store the next groups of a file in one transaction, let go of them, and return whether to go on at once."""
+        groups = file.read(file.forgotten, max_deliveries=self._most_deliveries)
         if not groups:
-            return 0
+            return False
         last = groups[-1].seq
         reads = [read for group in groups for read in self._read(file.spool_id, group)]
-        known, new = self._part_known(reads)
-        if known:
-            self._store(known, None, booked=True)
+        started = time.monotonic()
         try:
+            known, new = self._part_known(reads)
+            if known:
+                self._store(known, None, booked=True)
             self._store(new, Receipt(file.spool_id, file.forgotten, last))
         except ReceiptError:
             self._known_receipts.discard(file.spool_id)
-            return 0
+            return False
+        except psycopg.OperationalError:
+            self._most_deliveries = max(len(reads) // 4, 1)
+            raise
         self._availability.found()
         self._spool.forget(file, last)
         telemetry.spool_drained(len(reads))
-        return len(reads)
+        limited = self._most_deliveries < READ_DELIVERIES
+        self._pace(len(reads), time.monotonic() - started)
+        return limited or len(reads) >= LARGE_GROUP
+
+    def _pace(self, deliveries: int, seconds: float) -> None:
+        if seconds > GROUP_SECONDS:
+            self._most_deliveries = max(int(deliveries * GROUP_SECONDS / seconds), 1)
+        else:
+            self._most_deliveries = min(self._most_deliveries * 2, READ_DELIVERIES)
 
     def _read(self, spool_id: UUID, group: SpooledGroup) -> list[_Read]:
         found = []

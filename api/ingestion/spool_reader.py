@@ -86,8 +86,9 @@ class SpoolReader:
         if not self.broken and first is None:
             return 0, 0, 0
         seq, oldest = first or (1, 0)
-        known = last and last[0] >= seq  # else a torn page, whose missing part reads as zeros
-        return seq, last[0] if known else seq + self._size // SMALLEST_ROW_BYTES, moment_of(oldest)
+        if last and last[0] >= seq:  # else the page is torn: what is missing of it reads as zeros
+            return seq, last[0], moment_of(oldest)
+        return seq, seq + self._size // SMALLEST_ROW_BYTES, moment_of(oldest)
 
     def is_sound(self) -> bool:
         """Whether the file is in order as a whole; if not, it is noted as broken.

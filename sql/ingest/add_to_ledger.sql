@@ -1,30 +1,21 @@
--- Adds one group's counts to the ledger, in the transaction that stores its events.
--- Grain and key: (tenant_id, day, slot). Returns the transaction, whose fate can be asked should its connection break.
--- Parameters: tenant_id text, day date, slot smallint, received, stored, duplicate, conflict, rejected bigint.
+-- Adds to one account of the ledger what the statement that stores events does not know: refusals and conflicts.
+-- Grain and key: (tenant_id, day, slot); the slot is that of store_events, where duplicates, and so conflicts, are booked.
+-- Parameters: tenant_id text, day date, conflict, rejected bigint.
 INSERT INTO ingestion_ledger (
     tenant_id,
     day,
     slot,
     received,
-    stored,
-    duplicate,
-    conflict,
     rejected
 )
 VALUES (
     %(tenant_id)s,
     %(day)s,
-    %(slot)s,
-    %(received)s,
-    %(stored)s,
-    %(duplicate)s,
-    %(conflict)s,
+    mod(pg_backend_pid(), 16),
+    %(rejected)s,
     %(rejected)s
 )
 ON CONFLICT (tenant_id, day, slot) DO UPDATE SET
     received = ingestion_ledger.received + excluded.received,
-    stored = ingestion_ledger.stored + excluded.stored,
-    duplicate = ingestion_ledger.duplicate + excluded.duplicate,
-    conflict = ingestion_ledger.conflict + excluded.conflict,
+    conflict = ingestion_ledger.conflict + %(conflict)s,
     rejected = ingestion_ledger.rejected + excluded.rejected
-RETURNING pg_current_xact_id()::text

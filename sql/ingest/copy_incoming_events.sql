@@ -22,5 +22,6 @@ COPY incoming_events (
     experiment_map,
     schema_version,
     as_of,
-    running
+    running,
+    booked
 ) FROM STDIN

@@ -1,6 +1,7 @@
 -- Staging of one group of events on this connection; emptied by every commit.
 -- Grain: one row per event as received, in order of position. source: events of one request, alike but for themselves.
 -- assignments NULL: stamp with those made by as_of, in the running experiments (NULL: in those that run now).
+-- booked: the ledger knows of them already, but for those that turn out to be missing.
 -- Parameters: none.
 CREATE TEMP TABLE IF NOT EXISTS incoming_events (
     position integer NOT NULL,
@@ -23,5 +24,6 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_events (
     experiment_map jsonb,
     schema_version integer NOT NULL,
     as_of timestamptz NOT NULL,
-    running text []
+    running text [],
+    booked boolean NOT NULL
 ) ON COMMIT DELETE ROWS

@@ -1,5 +1,5 @@
--- Stores the staged events that are new, stamped with their user's assignments in RUNNING experiments as of as_of.
--- Grain of the result: one row per tenant, UTC day of receipt, with the number stored. Key: (tenant_id, event_id).
+-- Stores the staged events that are new, stamped with their user's assignments as of as_of, and books all of them.
+-- Grain of the result: one row per tenant and UTC day of receipt, with the numbers booked. Key: (tenant_id, event_id).
 -- Parameters: none. Rows are inserted in key order, so that two writers of the same events cannot deadlock.
 WITH stamps AS (
     SELECT
@@ -100,11 +100,62 @@ stored AS (
     ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
     ON CONFLICT (tenant_id, event_id) DO NOTHING
     RETURNING tenant_id, received_at
+),
+
+counts AS (
+    SELECT
+        sides.tenant_id,
+        sides.day,
+        sum(sides.received)::bigint AS received,
+        sum(sides.stored)::bigint AS stored
+    FROM (
+        SELECT
+            tenant_id,
+            (received_at AT TIME ZONE 'UTC')::date AS day,
+            count(*) FILTER (WHERE NOT booked) AS received,
+            0 AS stored
+        FROM incoming_events
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT
+            stored.tenant_id,
+            (stored.received_at AT TIME ZONE 'UTC')::date,
+            count(*) FILTER (WHERE (SELECT bool_or(booked) FROM incoming_events)),
+            count(*)
+        FROM stored
+        GROUP BY 1, 2
+    ) AS sides
+    GROUP BY sides.tenant_id, sides.day
+),
+
+bookings AS (
+    INSERT INTO ingestion_ledger (
+        tenant_id,
+        day,
+        slot,
+        received,
+        stored,
+        duplicate
+    )
+    SELECT
+        tenant_id,
+        day,
+        mod(pg_backend_pid(), 16),
+        received,
+        stored,
+        received - stored
+    FROM counts
+    ORDER BY tenant_id, day
+    ON CONFLICT (tenant_id, day, slot) DO UPDATE SET
+        received = ingestion_ledger.received + excluded.received,
+        stored = ingestion_ledger.stored + excluded.stored,
+        duplicate = ingestion_ledger.duplicate + excluded.duplicate
 )
 
 SELECT
     tenant_id,
-    (received_at AT TIME ZONE 'UTC')::date AS day,
-    count(*) AS stored
-FROM stored
-GROUP BY 1, 2
+    day,
+    received,
+    stored,
+    pg_current_xact_id()
+FROM counts

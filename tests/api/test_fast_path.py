@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,17 +13,23 @@ from api.errors import InvalidRequestError
 from api.ingestion.batch import EventBatch
 from api.ingestion.fast_path import accept_batch, read_batch
 from api.ingestion.validation import validate_batch
+from tests.api import bad_input
 from tests.api.vectors import event
 from tests.makers import NOW
 
-texts = st.one_of(st.text(max_size=20), st.sampled_from(["", "\0", "\ud800", "a\\u0000", "é", "😀", "x" * 513]))
+texts = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["", "\0", "\ud800", "a\\u0000", "é", "😀", "x" * 513, *bad_input.TAKEN_IDS, *bad_input.BLANK_IDS]),
+)
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),
     max_leaves=8,
 )
-times = st.sampled_from(
-    ["2026-02-18T23:58:00Z", "2026-02-18", "2026-02-30", "", "x", "2027-01-01", "1969-01-01", "9999-12-31T24:00:00Z"]
+times = st.one_of(
+    st.sampled_from(["2026-02-18T23:58:00Z", "2026-02-18", "", "2026-02-18T23:58:00.123Z", *bad_input.BAD_TIMES]),
+    st.text("0123456789-:.TZ+ ", min_size=20, max_size=24),
+    st.datetimes().map(lambda moment: f"{moment.isoformat(timespec='milliseconds')}Z"),
 )
 ids = st.sampled_from(["0D9A41A2-51f3-4a6c-9f0e-0c4a7f6d3b11", "nope", "", "0d9a41a2-51f3-4a6c-9f0e-0c4a7f6d3b1g"])
 names = st.sampled_from(["app_opened", "", "a b", "x" * 81, "é"])
@@ -54,6 +61,22 @@ envelopes = st.fixed_dictionaries(
 )
 
 
+FIELDS = (b"session_id", b"install_id", b"app_version", b"anonymous_user_id")
+PIECES = [
+    piece for piece in (*(bad for bad, _ in bad_input.REFUSED_EVENTS.values()), *bad_input.TAKEN_EVENTS.values())
+    if len(piece) < 20_000
+]  # fmt: skip
+VALUES = [
+    *(value for value, _ in bad_input.REFUSED_IDS.values()),
+    *bad_input.WRONG_TYPES.values(),
+    *(json.dumps(text, ensure_ascii=False).encode() for text in (*bad_input.TAKEN_IDS, *bad_input.BLANK_IDS)),
+]
+
+
+def str_of(body: bytes) -> str:
+    return ascii(body[:20])
+
+
 def outcome(read: Any, body: bytes) -> tuple[str, object]:
     try:
         batch: EventBatch = read(body, NOW)
@@ -67,6 +90,19 @@ def outcome(read: Any, body: bytes) -> tuple[str, object]:
 @given(envelopes, st.booleans())
 def test_both_readers_agree(envelope: dict[str, Any], escaped: bool) -> None:
     body = json.dumps(envelope, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    assert outcome(read_batch, body) == outcome(validate_batch, body)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), st.lists(st.sampled_from(VALUES), max_size=4))
+def test_both_readers_agree_on_odd_input_in_any_company(events: list[bytes], fields: list[bytes]) -> None:
+    shared = b"".join(b'"%b":%b,' % (name, value) for name, value in zip(FIELDS, fields, strict=False))
+    body = b'{"anonymous_user_id":"u",%b"events":[%b]}' % (shared, b",".join(events))
+    assert outcome(read_batch, body) == outcome(validate_batch, body)
+
+
+@pytest.mark.parametrize("body", [*bad_input.MALFORMED_BODIES.values(), *bad_input.OTHER_BODIES.values()], ids=str_of)
+def test_both_readers_agree_on_what_is_no_batch(body: bytes) -> None:
     assert outcome(read_batch, body) == outcome(validate_batch, body)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -129,7 +130,7 @@ class Spools:
 
 def test_a_torn_commit_costs_nothing_that_was_acknowledged(api: Api, postgres: Postgres, ledger: ClientLedger) -> None:
     """The journal ends in what a crash leaves of a commit that nobody was told of: a part of it, or nonsense."""
-    rounds, chance = sized(3, 50), random.Random(23)
+    rounds, chance = sized(2, 50), random.Random(23)
     spools = Spools(api, postgres, ledger, events=100)
     file, journal = spools.file.read_bytes(), spools.journal.read_bytes()
     assert len(journal) > 10 * PAGE
@@ -148,22 +149,23 @@ def test_of_a_damaged_spool_all_that_is_readable_is_delivered(
     api: Api, postgres: Postgres, ledger: ClientLedger
 ) -> None:
     """Also a control: the checker finds exactly those acknowledgements lost that the damage hit."""
-    rounds, chance = sized(2, 20), random.Random(24)
+    rounds, chance = sized(1, 20), random.Random(24)
     spools = Spools(api, postgres, ledger, events=200)
     content = spools.checkpointed()
     keys = sorted(Account(ledger.path).acknowledged)
-    places = {key: content.index(f'"{key}"'.encode()) for key in keys}
+    # Several, where a page was split: the freed half still has what was moved.
+    places = {key: [found.start() for found in re.finditer(f'"{key}"'.encode(), content)] for key in keys}
     for _ in range(rounds):
         hit = set(chance.sample(keys, 3))
         damaged = bytearray(content)
-        for key in hit:
-            damaged[places[key] + 1] ^= 1 << chance.randrange(8)
+        for place in (place for key in sorted(hit) for place in places[key]):
+            damaged[place + 1] ^= 1 << chance.randrange(8)
         verdict, stored = spools.deliver(bytes(damaged))
         assert stored == set(keys) - hit
         assert (verdict.missing, verdict.doubled, verdict.foreign) == (3, 0, 0)
 
         cut = chance.randrange(len(content) // 2, len(content))
-        whole = {key for key in keys if places[key] < cut // PAGE * PAGE}
+        whole = {key for key in keys if max(places[key]) < cut // PAGE * PAGE}
         verdict, stored = spools.deliver(content[:cut])
         assert whole <= stored <= set(keys)
         assert (verdict.doubled, verdict.foreign) == (0, 0)

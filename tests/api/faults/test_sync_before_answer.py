@@ -20,7 +20,10 @@ VISITS = Mix(visits=1.0)
 CALLS = "read,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync"
 READS = {"read", "recvfrom", "recvmsg"}
 SYNCS = {"fsync", "fdatasync"}
-_LINE = re.compile(r"(?P<thread>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<call>\w+)\(\d+<(?P<place>[^\n]*?\]?)>)")
+_LINE = re.compile(
+    r"(?P<thread>\d+) +"
+    r"(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<call>\w+)\(\d+<(?P<place>TCP:\[[^]]*\]|[^>]*)>)"
+)
 _UNFINISHED = "<unfinished ...>"
 
 

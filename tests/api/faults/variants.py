@@ -32,7 +32,7 @@ def dies_before_forgetting() -> FastAPI:
             os.kill(os.getpid(), signal.SIGKILL)
         return forget(file, up_to_seq)
 
-    SpoolFile.forget = die  # type: ignore[method-assign]
+    SpoolFile.forget = die
     return main.app()
 
 
@@ -61,7 +61,7 @@ def acknowledges_early() -> FastAPI:
     async def answer(spool: Spool, delivery: Delivery) -> None:
         later.add(asyncio.ensure_future(keep_later(spool, delivery)))
 
-    Spool.keep = answer  # type: ignore[method-assign]
+    Spool.keep = answer
     return main.app()
 
 
