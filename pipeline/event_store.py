@@ -123,9 +123,7 @@ def write(
         )
     book(connection, not_kept=rejected)
     dropped = keep(connection, letters, cap)  # after the ledger, as in a replay: all writers lock in one order
-    return StoreResult(
-        stored, received - stored, conflict.total(), bookings[0].xid if bookings else None, dropped
-    )
+    return StoreResult(stored, received - stored, conflict.total(), bookings[0].xid if bookings else None, dropped)
 
 
 def refuses_events(error: Exception) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from api.ingestion.timestamps import FIRST_MOMENT
-from pipeline.event_store import EventRow, LedgerKey
+from pipeline.event_store import EventRow
 
 UNSTORABLE = "event cannot be stored"
 
 
-@dataclass(frozen=True)
-class EventBatch:
+class EventBatch(msgspec.Struct, frozen=True):
     """One request's events.
 
     `rows` are those to store, `indexes` their places in the request; `errors` maps the other places to the reason.
@@ -22,14 +22,9 @@ class EventBatch:
     tenant_id: str
     received_at: datetime = FIRST_MOMENT
     size: int = 0
-    rows: list[EventRow] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    errors: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def ledger_key(self) -> LedgerKey:
-        """The account its refused events are booked on."""
-        return LedgerKey(self.tenant_id, self.received_at.date())
+    rows: list[EventRow] = []
+    indexes: list[int] = []
+    errors: dict[int, str] = {}
 
     def refuse_rows(self, positions: frozenset[int]) -> EventBatch:
         """Return the batch with the rows at `positions` refused: what the database itself could not hold."""

@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import errors
 
@@ -53,8 +53,7 @@ class NotStoredError(Exception):
         self.transaction = transaction
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True):
     delivery: Delivery
     batch: EventBatch
     answer: asyncio.Future[EventBatch]

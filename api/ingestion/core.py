@@ -8,8 +8,9 @@ acknowledged is kept; what is not may be sent again, since event ids make storin
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from api.errors import DatabaseUnavailableError
 from api.ingestion.availability import Availability
@@ -66,7 +67,7 @@ class IngestionCore:
             try:
                 return await self._committer.commit(delivery, batch)
             except NotStoredError as failure:
-                delivery = replace(delivery, transaction=failure.transaction)
+                delivery = msgspec.structs.replace(delivery, transaction=failure.transaction)
         try:
             await self.keep(delivery)
         except (SpoolFullError, SpoolUnavailableError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A body in one of the protocols, and the circumstances of its receipt.
 
     `received_at` is aware. `running` are the ids of the experiments that were RUNNING at that moment, None when this
