@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from pipeline.event_store import EventRow, store
 from pipeline.file_import import import_file
 from pipeline.retail_stats import count_visits, may_hold_visits
-from pipeline.statements import statement
 from tests.makers import NOW, event_row
 from tests.pipeline.retail_world import counted_stats, read_stats, visit_event
 
@@ -254,23 +253,3 @@ def test_writers_at_once_do_not_deadlock_and_count_exactly(database_url: str, co
         thread.join()
     assert failures == []
     assert_exact(connection, least=15)
-
-
-def test_statistics_are_read_from_the_order_of_the_index(connection: psycopg.Connection) -> None:
-    store(connection, [visit_event(number, path=f"/{number}") for number in range(3_000)])
-    connection.execute("ANALYZE retail_path_views")
-    plan = connection.execute(
-        "EXPLAIN (ANALYZE, FORMAT JSON) " + statement("retail/site_stats"),
-        {"tenant_id": "default", "site_id": "shop", "day": "-infinity"},
-    ).fetchone()
-    assert plan is not None
-    scans = [node for node in nodes(plan[0][0]["Plan"]) if "Scan" in node["Node Type"]]
-    ordered = next(node for node in scans if node.get("Relation Name") == "retail_path_views")
-    assert ordered["Index Name"] == "retail_path_views_order"
-    assert sum(node["Actual Rows"] for node in scans if "Relation Name" in node) < 100
-
-
-def nodes(plan: dict[str, object]) -> list[dict[str, object]]:
-    below = plan.get("Plans", [])
-    assert isinstance(below, list)
-    return [plan, *(node for child in below for node in nodes(child))]
