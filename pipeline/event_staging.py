@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
-from weakref import WeakSet
 
 import psycopg
 from psycopg import errors, generators, pq
@@ -19,10 +18,6 @@ from psycopg.abc import PQGen
 from pipeline.statements import statement
 
 CHUNK_BYTES = 256 * 2**10
-# Planning the statement costs as much as storing dozens of events: each connection prepares it once.
-PREPARED = "tidemark_store_events"
-
-_prepared: WeakSet[psycopg.Connection] = WeakSet()
 
 
 class EventRow(NamedTuple):
@@ -75,29 +70,32 @@ class Booking(NamedTuple):
     xid: int
 
 
+def prepare_to_begin(connection: psycopg.Connection) -> None:
+    """Make a connection, which must be in autocommit mode, ready for `stage_and_store` with `begin`.
+
+    psycopg prepares nothing on it any more: after a rollback it deallocates its own statements, and ours with them.
+    """
+    connection.prepare_threshold = None
+    connection.execute(statement("ingest/create_incoming_events"))
+    connection.execute("\n".join((statement("ingest/prepare_store_events"), statement("ingest/store_events"))))
+
+
 def stage_and_store(
     connection: psycopg.Connection, lots: Sequence[Lot], *, begin: bool = False, booked: bool = False
 ) -> list[Booking]:
     """Store the events of some lots that are new, book all of them in the ledger, and return what was booked.
 
-    Within the caller's transaction, or with `begin` in one begun here, which the caller ends. The events stay in the
-    staging table until its end. `booked`: only those that turn out to be missing are booked. Raises psycopg.Error.
+    Within the caller's transaction; or, with `begin`, in one begun here, which the caller ends, on a connection that
+    is prepared for it. The events stay in the staging table until the transaction's end. `booked`: only those that
+    turn out to be missing are booked. Raises psycopg.Error.
     """
-    if connection not in _prepared:
-        connection.execute(statement("ingest/create_incoming_events"))
-        connection.execute(f"PREPARE {PREPARED} AS {statement('ingest/store_events')}")
-        _prepared.add(connection)
-    query = ";".join(
-        (
-            "BEGIN" if begin else "",
-            statement("ingest/create_incoming_events"),
-            "" if begin else statement("ingest/empty_incoming_events"),
-            statement("ingest/copy_incoming_events"),
-            f"EXECUTE {PREPARED}",
-        )
-    )
+    create, copy = statement("ingest/create_incoming_events"), statement("ingest/copy_incoming_events")
+    if begin:
+        query = ("BEGIN", create, copy, statement("ingest/run_store_events"))
+    else:
+        query = (create, statement("ingest/empty_incoming_events"), copy, statement("ingest/store_events"))
     data = "".join(_copy_lines(lots, booked)).encode()
-    result = connection.wait(_exchange(connection.pgconn, query.encode(), data))
+    result = connection.wait(_exchange(connection.pgconn, ";".join(query).encode(), data))
     rows = ([result.get_value(row, column) or b"" for column in range(5)] for row in range(result.ntuples))
     return [
         Booking(tenant_id.decode(), date.fromisoformat(day.decode()), int(received), int(stored), int(xid))

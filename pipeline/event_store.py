@@ -17,7 +17,7 @@ from uuid import UUID
 import psycopg
 
 from pipeline.dead_letters import DEFAULT_CAP, Cap, DeadLetter, book, keep
-from pipeline.event_staging import EventRow, Lot, stage_and_store
+from pipeline.event_staging import EventRow, Lot, prepare_to_begin, stage_and_store
 from pipeline.retail_stats import count_visits, may_hold_visits
 from pipeline.statements import statement
 
@@ -29,6 +29,7 @@ __all__ = [
     "ReceiptError",
     "StoreResult",
     "find_unstorable",
+    "prepare_to_begin",
     "refuses_events",
     "store",
     "write",
@@ -94,7 +95,8 @@ def write(
 ) -> StoreResult:
     """Do what `store` does within the caller's transaction.
 
-    With `begin`, in a transaction that is begun here; the caller commits it, or rolls it back when this raises.
+    With `begin`, in a transaction that is begun here, on a connection that `prepare_to_begin` has seen; the caller
+    commits it, or rolls it back when this raises.
     `letters` are refused events to keep; they are booked as rejected, beside those that `rejected` counts.
     `receipt` says what this transaction takes out of a spool. `booked`: an earlier transaction has stored and booked
     these events; should it have lost some after all, those are stored and booked. Raises ReceiptError.

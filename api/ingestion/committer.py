@@ -27,7 +27,7 @@ from api.ingestion.refused import dead_letters
 from api.request_log import describe
 from pipeline.database import Connection, connect
 from pipeline.dead_letters import Cap, DeadLetter
-from pipeline.event_store import Lot, find_unstorable, refuses_events, write
+from pipeline.event_store import Lot, find_unstorable, prepare_to_begin, refuses_events, write
 from pipeline.statements import statement
 
 GROUP_ROWS = 5_000
@@ -235,9 +235,16 @@ class _Flusher:
 
     def _connect(self, deadline: float) -> Connection:
         if self._connection is None:
-            self._connection = connect(
+            connection = connect(
                 self._database_url, application="tidemark-ingest", autocommit=True, connect_seconds=CONNECT_SECONDS
             )
+            connection.deadline = deadline
+            try:
+                prepare_to_begin(connection)
+            except psycopg.Error:
+                connection.close()
+                raise
+            self._connection = connection
         self._connection.deadline = deadline
         return self._connection
 
