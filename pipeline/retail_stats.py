@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import psycopg
 
+from pipeline.event_staging import EventRow
 from pipeline.statements import statement
-
-if TYPE_CHECKING:
-    from pipeline.event_store import EventRow
 
 SOURCE = "retail"
 
