@@ -74,7 +74,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 def exchange(url: httpx.URL, content: bytes) -> bytes:
     """Send bytes on a connection of their own, say that this was all, and return the answers."""
     with connect(url) as connection:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # a server that has closed already: not a ConnectionError but ENOTCONN
             connection.sendall(content)
             connection.shutdown(socket.SHUT_WR)
         return read_to_end(connection)
