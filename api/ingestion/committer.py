@@ -187,7 +187,7 @@ class _Flusher:
         try:
             batches = self._store(group, started + ANSWER_SECONDS)
         except Exception as error:
-            if isinstance(error, psycopg.OperationalError):
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, RETRYABLE):
                 self._availability.lost()
             telemetry.commit_failed("unavailable")
             self._log.error("events not stored", requests=len(group), **describe(error))

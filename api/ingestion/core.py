@@ -50,11 +50,6 @@ class IngestionCore:
                 return  # the kernel gives the spool's files free once this process has ended
         await asyncio.to_thread(self.spool.close)
 
-    @property
-    def available(self) -> bool:
-        """Whether Postgres takes events at the moment, as far as known."""
-        return self._committer is not None and self._availability.available
-
     async def submit(self, delivery: Delivery, batch: EventBatch) -> EventBatch:
         """Store a request's events and return the batch once it is durable; what Postgres refused is refused in it.
 

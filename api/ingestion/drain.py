@@ -20,6 +20,7 @@ import psycopg
 from api import telemetry
 from api.ingestion.availability import Availability
 from api.ingestion.batch import EventBatch
+from api.ingestion.committer import RETRYABLE
 from api.ingestion.delivery import Delivery
 from api.ingestion.protocols import UnreadableDeliveryError, read_delivery
 from api.ingestion.refused import WHOLE_REQUEST, dead_letters
@@ -56,7 +57,7 @@ ADOPT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class _Read:
-    """A delivery, where it lay, and its events."""
+    """A delivery and its events."""
 
     delivery: Delivery
     batch: EventBatch
@@ -110,7 +111,7 @@ class Drain:
             try:
                 self._look()
             except (psycopg.Error, SpoolUnavailableError) as error:
-                if isinstance(error, psycopg.OperationalError):
+                if isinstance(error, psycopg.OperationalError) and not isinstance(error, RETRYABLE):
                     self._availability.lost()
                 self._log.warning("spool not drained", **describe(error))
                 self._disconnect()
