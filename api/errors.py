@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api import telemetry
+from api.answers import JsonAnswer
 
 RETRY_AFTER_SECONDS = 2
 INTERNAL_ERROR = "Something went wrong on our side. The request can be repeated."
@@ -118,7 +119,7 @@ def error_response(status: int, message: str, headers: Mapping[str, str] | None 
     """Build the answer for a failure; the title follows from the status."""
     title = TITLES.get(status) or HTTPStatus(status).phrase
     content = json.dumps({"error": title, "message": message}, ensure_ascii=False)
-    return Response(content, status, headers, media_type="application/json")
+    return JsonAnswer(content.encode(), status, headers)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

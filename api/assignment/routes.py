@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.answers import JsonAnswer
 from api.assignment.decision import Subject
 from api.assignment.models import AssignmentRequest, AssignmentResponse
 from api.bodies import read_body, read_in_turn, read_json
@@ -47,7 +48,7 @@ async def assign_user(request: Request) -> Response:
         iso_millis(now).encode(),
         answer.members,
     )
-    return Response(content, media_type="application/json")
+    return JsonAnswer(content)
 
 
 def read_subject(body: bytes) -> Subject:

@@ -40,10 +40,13 @@ class EventBatch(msgspec.Struct, frozen=True):
 
     def results(self) -> list[dict[str, object]]:
         """Return the answer for each event, in the order of the request."""
-        answers: dict[int, dict[str, object]] = {
-            index: {"index": index, "status": "accepted", "event_id": row.event_id}
+        accepted: list[dict[str, object]] = [
+            {"index": index, "status": "accepted", "event_id": row.event_id}
             for index, row in zip(self.indexes, self.rows, strict=True)
-        }
+        ]
+        if not self.errors:
+            return accepted
+        answers = dict(zip(self.indexes, accepted, strict=True))
         for index, error in self.errors.items():
             answers[index] = {"index": index, "status": "rejected", "error": error}
         return [answers[index] for index in sorted(answers)]

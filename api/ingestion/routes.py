@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.answers import JsonAnswer
 from api.bodies import read_body, read_in_turn
 from api.errors import documented
 from api.identifiers import DEFAULT_TENANT
@@ -50,4 +51,4 @@ async def receive_events(request: Request) -> Response:
         "rejected": len(durable.errors),
         "results": durable.results(),
     }
-    return Response(msgspec.json.encode(content), media_type="application/json")
+    return JsonAnswer(msgspec.json.encode(content))

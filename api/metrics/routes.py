@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from api.answers import JsonAnswer
 from api.errors import documented
 from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
 from api.metrics.queries import read_days, read_experiments, read_funnels, read_summary
@@ -101,4 +102,4 @@ router.include_router(protected)
 
 
 def _answer(content: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")
+    return JsonAnswer(msgspec.json.encode(content))

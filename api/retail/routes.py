@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.answers import JsonAnswer
 from api.bodies import read_body
 from api.errors import ApiError, BodyTooLargeError, documented
 from api.identifiers import DEFAULT_TENANT
@@ -38,7 +39,7 @@ DATE = {
 }
 
 router = APIRouter(tags=["retail"], route_class=RawRoute)
-_queued = Response(msgspec.json.encode(QUEUED), 202, media_type="application/json")
+_queued = JsonAnswer(msgspec.json.encode(QUEUED), 202)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -92,8 +93,8 @@ async def site_stats(request: Request) -> Response:
     """
     query = read_query(request)
     stats = await services(request).database.run(lambda connection: read_stats(connection, query))
-    return Response(msgspec.json.encode(stats), media_type="application/json")
+    return JsonAnswer(msgspec.json.encode(stats))
 
 
 def _refused(status: int, messages: Sequence[str], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode({"errors": messages}), status, headers, media_type="application/json")
+    return JsonAnswer(msgspec.json.encode({"errors": messages}), status, headers)

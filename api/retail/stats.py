@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.answers import JsonAnswer
 from api.errors import ApiError
 from api.identifiers import DEFAULT_TENANT
 from api.json_text import text_problem
@@ -31,7 +32,7 @@ class StatsQueryError(ApiError):
 
     def response(self) -> Response:
         """Return the answer to send."""
-        return Response(msgspec.json.encode({"error": self.message}), self.status, media_type="application/json")
+        return JsonAnswer(msgspec.json.encode({"error": self.message}), self.status)
 
 
 @dataclass(frozen=True)
