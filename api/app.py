@@ -22,7 +22,14 @@ from api.health import router as health
 from api.ingestion.core import IngestionCore
 from api.ingestion.models import EventsResponse
 from api.ingestion.routes import router as ingestion
-from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
+from api.metrics.models import (
+    DailyResponse,
+    ExperimentsResponse,
+    FunnelsResponse,
+    OrderedFunnelsResponse,
+    RetentionResponse,
+    SummaryResponse,
+)
 from api.metrics.routes import router as metrics
 from api.openapi import DocumentedApi
 from api.operations.models import ReadyResponse
@@ -32,6 +39,8 @@ from api.raw_route import ShortCut
 from api.request_log import RequestLog, make_logger
 from api.retail.models import QueuedResponse, StatsResponse
 from api.retail.routes import router as retail
+from api.runs.models import RunResponse, RunsResponse
+from api.runs.routes import router as runs
 from api.state import Services
 from api.telemetry import know_routes
 from pipeline.clock import Clock, utc_now
@@ -52,6 +61,10 @@ RESPONSE_MODELS = (
     DailyResponse,
     ExperimentsResponse,
     FunnelsResponse,
+    OrderedFunnelsResponse,
+    RetentionResponse,
+    RunsResponse,
+    RunResponse,
 )
 
 
@@ -105,7 +118,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         await parts.database.close()
 
     app = Api(
-        (health, assignment, ingestion, retail, metrics, operations, docs_page),
+        (health, assignment, ingestion, retail, metrics, runs, operations, docs_page),
         log,
         access_lines=settings.access_log,
         title="Tidemark",

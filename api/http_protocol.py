@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,21 @@ MAX_PIPELINED = 100
 # Of one process; beyond, the connection that has waited longest for its client makes room.
 MAX_CONNECTIONS = 800
 
+# Headers that say nothing of the connection or of how the body is sent, and values as uvicorn lets them pass.
+PLAIN_HEADERS = frozenset(
+    (
+        b"date",
+        b"server",
+        b"content-length",
+        b"content-type",
+        b"x-request-id",
+        b"x-content-type-options",
+        b"cache-control",
+        b"retry-after",
+    )
+)
+CONTROL_CHARACTERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
 MALFORMED = (400, "This is not an HTTP/1.1 request.")
 HEAD_TOO_LARGE = (431, f"The request line and headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers.")
 HEAD_TOO_SLOW = (408, f"The headers took longer than {HEAD_SECONDS:.0f} s to arrive.")
@@ -65,11 +81,13 @@ class WholeAnswer(RequestResponseCycle):
     async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's types of messages are private
         """Hold the start of the answer until the first of its body is here."""
         start, self._start = self._start, None
-        if start is None and message["type"] == "http.response.start":
+        if not self.response_started and message["type"] == "http.response.start":
             self._start = message
+            self.response_started = True  # as for uvicorn: an application that fails now gets no second start
         elif start is None:
             await super().send(message)
         elif not self._sent_whole(start, message):
+            self.response_started = False
             held: Any = start
             await super().send(held)
             await super().send(message)
@@ -81,18 +99,25 @@ class WholeAnswer(RequestResponseCycle):
             message.get("more_body")
             or not self.keep_alive
             or self.disconnected
+            or self.access_log
             or self.flow.write_paused
             or self.scope["method"] == "HEAD"
             or message["type"] != "http.response.body"
         ):
             return False
-        headers = [*self.default_headers, *start["headers"]]
-        head = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if b"\r\ncontent-length: %d\r\n" % len(body) not in b"\r\n" + head or head.count(b"\n") != len(headers):
+        headers = [*self.default_headers, *start.get("headers", ())]
+        fields = dict(headers)
+        if (
+            fields.get(b"content-length") != b"%d" % len(body)
+            or len(fields) != len(headers)
+            or not fields.keys() <= PLAIN_HEADERS
+            or CONTROL_CHARACTERS.search(b"".join(fields.values()))
+        ):
             return False
-        self.response_started = self.response_complete = True
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        self.response_complete = True
         self.waiting_for_100_continue = False
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[start["status"]], head, body))
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[start["status"]], lines, body))
         self.message_event.set()
         self.on_response()
         return True
