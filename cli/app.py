@@ -30,8 +30,14 @@ COMMAND_MODULES = (
     "cli.run_commands",
     "cli.database_commands",
     "cli.lake_commands",
+    "cli.lake_reading_commands",
     "cli.rollup_commands",
+    "cli.refresh_command",
+    "cli.funnel_commands",
+    "cli.run_history_commands",
     "cli.dead_letter_commands",
+    "cli.maintenance_commands",
+    "cli.erasure_commands",
     "cli.demo.command",
 )
 OUR_PACKAGES = {"api", "cli", "dagster_project", "pipeline"}

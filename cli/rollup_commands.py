@@ -16,7 +16,7 @@ from cli.database import ready_database
 from cli.output import print_json, print_line
 from cli.progress import Progress
 from pipeline.clock import Clock, utc_now
-from pipeline.jobs import DEFAULT_WINDOW_DAYS, JOBS, MAXIMUM_WINDOW_DAYS, Window, WindowError
+from pipeline.jobs import DEFAULT_STRETCH_DAYS, DEFAULT_WINDOW_DAYS, JOBS, MAXIMUM_WINDOW_DAYS, Window, WindowError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class JobName(StrEnum):
     DAILY = "daily"
     EXPERIMENT = "experiment"
     FUNNEL = "funnel"
+    FUNNEL_COHORT = "funnel_cohort"
+    RETENTION = "retention"
 
 
 class CheckName(StrEnum):
@@ -39,6 +41,7 @@ class CheckName(StrEnum):
     IDEMPOTENCY = "idempotency"
     CONSERVATION = "conservation"
     FRESHNESS = "freshness"
+    EQUALITY = "equality"
 
 
 def parse_moment(text: str) -> datetime:
@@ -94,17 +97,46 @@ def rollup_command(
 def backfill_command(
     first: Annotated[date, typer.Option("--from", parser=parse_day, metavar="DAY", help="First UTC day.")],
     last: Annotated[date, typer.Option("--to", parser=parse_day, metavar="DAY", help="Last UTC day, included.")],
+    *,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, also with days that an interrupted backfill has published.")
+    ] = False,
+    stretch_days: Annotated[
+        int, typer.Option(min=1, max=MAXIMUM_WINDOW_DAYS, help="Days to compute and publish at a time.")
+    ] = DEFAULT_STRETCH_DAYS,
     as_of: AsOf = None,
     no_wait: NoWait = False,
 ) -> None:
-    """Export what is new, then compute and publish the days from one to another."""
-    moment = as_of or utc_now()
+    """Export what is new, then compute and publish the days from one to another; interrupted, go on where it was."""
+    from pipeline.backfill import backfill, is_unfinished  # noqa: PLC0415
+
+    settings, now = Settings(), utc_now()
     try:
         window = Window(first, last)
-        window.check(moment)
+        if restart or not is_unfinished(settings, window, as_of):
+            window.check(as_of or now)
     except WindowError as error:
         raise typer.BadParameter(str(error)) from None
-    _roll_up(JOBS, window, moment, wait=not no_wait)
+    with ready_database(settings) as database_url:
+        _export(settings, database_url)
+        with Progress("backfilling", unit="days") as progress:
+            result = backfill(
+                settings, database_url, window, now,
+                as_of=as_of, restart=restart, stretch_days=stretch_days, wait=not no_wait,
+                say=print_line, days_done=progress.update,
+            )  # fmt: skip
+    print_json(
+        {
+            "ok": not result.failures,
+            "window_start": window.start,
+            "window_end": window.end,
+            "days_published_before": result.resumed,
+            "jobs": _totals(result.published),
+            "failed": [{"day": failed.day, "job": failed.job, "error": failed.error} for failed in result.failures],
+        }
+    )
+    if result.failures:
+        raise typer.Exit(1)
 
 
 def check_command(
@@ -138,6 +170,7 @@ class _Check(NamedTuple):
 def _run_check(name: CheckName, settings: Settings, database_url: str, clock: Clock) -> _Check:
     from pipeline.checks import freshness, recompute  # noqa: PLC0415
     from pipeline.conservation import conservation  # noqa: PLC0415
+    from pipeline.equality import compare_all  # noqa: PLC0415
     from pipeline.lake import Lake  # noqa: PLC0415
 
     with Progress(f"checking {name}"):
@@ -145,6 +178,10 @@ def _run_check(name: CheckName, settings: Settings, database_url: str, clock: Cl
             case CheckName.IDEMPOTENCY:
                 recomputed = recompute(settings, database_url)
                 return _Check(str(name), [str(found) for found in recomputed if found.difference is not None])
+            case CheckName.EQUALITY:
+                compared = compare_all(settings, database_url)
+                problems = [str(found) for found in compared if found.problem is not None]
+                return _Check(str(name), problems, {"rows": {found.job: found.rows for found in compared}})
             case CheckName.CONSERVATION:
                 chain = conservation(settings, database_url, Lake(settings.lake).snapshot())
                 return _Check(str(name), chain.problems, _figures(chain))
@@ -159,14 +196,11 @@ def _figures(chain: Conservation) -> dict[str, object]:
 
 
 def _roll_up(jobs: Sequence[str], window: Window, as_of: datetime, *, wait: bool) -> None:
-    from pipeline.export import export  # noqa: PLC0415
-    from pipeline.lake import Lake  # noqa: PLC0415
     from pipeline.rollups import roll_up  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url:
-        with Progress("exporting") as progress:
-            export(database_url, Lake(settings.lake), rows_written=progress.update)
+        _export(settings, database_url)
         with Progress("rolling up", unit="days") as progress:
             published = roll_up(
                 settings, database_url, jobs, window, as_of, wait=wait, say=print_line, step_done=progress.update
@@ -179,6 +213,31 @@ def _roll_up(jobs: Sequence[str], window: Window, as_of: datetime, *, wait: bool
             "jobs": [_summary(run) for run in published],
         }
     )
+
+
+def _export(settings: Settings, database_url: str) -> None:
+    from pipeline.export import export  # noqa: PLC0415
+    from pipeline.lake import Lake  # noqa: PLC0415
+
+    with Progress("exporting") as progress:
+        export(database_url, Lake(settings.lake), rows_written=progress.update)
+
+
+def _totals(published: Sequence[PublishedRollup]) -> list[dict[str, object]]:
+    """Return what all runs of each job published together."""
+    totals = []
+    for name in dict.fromkeys(run.job_name for run in published):
+        runs = [run for run in published if run.job_name == name]
+        totals.append(
+            {
+                "job_name": name,
+                "rows_written": sum(run.rows_written for run in runs),
+                "ignored_count": sum(run.ignored_count for run in runs),
+                "runs": [run.run_id for run in runs],
+                "seconds": round(sum(run.seconds for run in runs), 3),
+            }
+        )
+    return totals
 
 
 def _summary(run: PublishedRollup) -> dict[str, object]:

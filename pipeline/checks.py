@@ -19,7 +19,8 @@ from pipeline.clock import day_start
 from pipeline.computation import END_OF_TIME, Computation
 from pipeline.database import connect
 from pipeline.engine import duckdb_engine, scratch_folder
-from pipeline.jobs import JOBS, Job, Window, job_named
+from pipeline.funnels import read_funnels
+from pipeline.jobs import JOBS, Job, job_named
 from pipeline.lake import Lake, LakeError, LakeSnapshot
 from pipeline.runs import Run, latest_success, newest_success
 from pipeline.settings import Settings
@@ -55,7 +56,7 @@ class DayBalance:
     def __str__(self) -> str:
         if self.postgres.rows != self.lake.rows:
             return (
-                f"{self.day} of tenant {self.tenant_id}: {self.postgres.rows} exported events in Postgres,"
+                f"{self.day} of tenant {self.tenant_id}: {self.postgres.rows} exported events by Postgres,"
                 f" {self.lake.rows} in the lake"
             )
         return f"{self.day} of tenant {self.tenant_id}: {self.lake.rows} events in both, but not the same ones"
@@ -159,16 +160,16 @@ def recompute(settings: Settings, database_url: str, jobs: Sequence[str] = JOBS)
 
 
 def _compute_again(settings: Settings, database_url: str, job: Job, run: Run) -> list[tuple[object, ...]]:
-    window = Window(run.window_start.date(), (run.window_end - timedelta(days=1)).date())
     with scratch_folder(settings) as scratch, duckdb_engine(settings, scratch) as engine:
         computation = Computation(
             engine,
             database_url,
             Lake(settings.lake),
-            window,
+            run.window,
             run.as_of,
             scratch=scratch,
             lake_version=run.lake_version,
+            funnels=read_funnels(settings.funnels),
             assigned_before=run.started_at,
         )
         rows, _ = computation.compute(job)
@@ -176,10 +177,7 @@ def _compute_again(settings: Settings, database_url: str, job: Job, run: Run) ->
 
 
 def _published(connection: psycopg.Connection, job: Job, run: Run) -> list[tuple[object, ...]]:
-    last = (run.window_end - timedelta(days=1)).date()
-    return connection.execute(
-        statement(f"checks/read_{job.table}"), {"first_day": run.window_start.date(), "last_day": last}
-    ).fetchall()
+    return connection.execute(statement(f"checks/read_{job.table}"), {"days": list(run.window.days())}).fetchall()
 
 
 def _difference(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -27,9 +27,15 @@ class AdvisoryLock(IntEnum):
     MIGRATIONS = 7_301_000
     SEED = 7_301_001
     EXPORT = 7_301_002
+    REFRESH = 7_301_003
+    PRUNE = 7_301_004
+    LAKE_REWRITE = 7_301_005  # compaction, vacuum, and whatever else takes files out of the lake
+    ERASURE = 7_301_006
     ROLLUP_DAILY = 7_301_010
     ROLLUP_EXPERIMENT = 7_301_011
     ROLLUP_FUNNEL = 7_301_012
+    ROLLUP_FUNNEL_COHORT = 7_301_013
+    ROLLUP_RETENTION = 7_301_014
 
 
 class LockTakenError(Exception):
@@ -43,6 +49,16 @@ class Connection(psycopg.Connection):
     """
 
     deadline: float | None = None
+
+    @classmethod
+    def open(cls, database_url: str, *, application: str, autocommit: bool, connect_seconds: int) -> Self:
+        """Open a connection of this class; see `connect`."""
+        return cls.connect(
+            make_conninfo(database_url, **VANISHED_AFTER),
+            autocommit=autocommit,
+            connect_timeout=connect_seconds,
+            options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
+        )
 
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
         """Wait for an answer as psycopg does, until the deadline at most."""
@@ -68,11 +84,8 @@ def connect(
 
     Raises psycopg.OperationalError when the server cannot be reached within `connect_seconds`.
     """
-    return Connection.connect(
-        make_conninfo(database_url, **VANISHED_AFTER),
-        autocommit=autocommit,
-        connect_timeout=connect_seconds,
-        options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
+    return Connection.open(
+        database_url, application=application, autocommit=autocommit, connect_seconds=connect_seconds
     )
 
 

@@ -5,7 +5,7 @@ Owns names, limits and the rules of validity in time (contract: docs/guides/metr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,7 +16,9 @@ VALID_AGE = timedelta(days=180)
 VALID_AHEAD = timedelta(minutes=5)
 MAXIMUM_WINDOW_DAYS = 180
 DEFAULT_WINDOW_DAYS = 14
+DEFAULT_STRETCH_DAYS = 30  # of a backfill: what is lost when it is interrupted
 LONGEST_FOLLOW_UP = timedelta(days=7)
+RETENTION_DAYS = (1, 3, 7, 14, 30)
 
 
 class WindowError(Exception):
@@ -29,14 +31,22 @@ class UnknownJobError(Exception):
 
 @dataclass(frozen=True)
 class Window:
-    """UTC days from `first` to `last`, both included."""
+    """UTC days from `first` to `last`, both included: all of them, or only those `chosen` (ascending)."""
 
     first: date
     last: date
+    chosen: tuple[date, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.first > self.last:
             raise WindowError(f"the first day, {self.first}, is after the last day, {self.last}")
+
+    @classmethod
+    def of(cls, days: Iterable[date]) -> Window:
+        """Return the window of exactly these days, of which there must be one at least."""
+        chosen = tuple(sorted(set(days)))
+        unbroken = (chosen[-1] - chosen[0]).days + 1 == len(chosen)
+        return cls(chosen[0], chosen[-1], None if unbroken else chosen)
 
     @classmethod
     def ending(cls, as_of: datetime, days: int) -> Window:
@@ -58,16 +68,29 @@ class Window:
 
     def days(self) -> Iterator[date]:
         """Yield the days, ascending."""
+        if self.chosen is not None:
+            yield from self.chosen
+            return
         for number in range((self.last - self.first).days + 1):
             yield self.first + timedelta(days=number)
+
+    def stretches(self) -> Iterator[Window]:
+        """Yield the unbroken windows that hold exactly these days, ascending."""
+        days = iter(self.days())
+        first = last = next(days)
+        for day in days:
+            if day != last + timedelta(days=1):
+                yield Window(first, last)
+                first = day
+            last = day
+        yield Window(first, last)
 
     def check(self, as_of: datetime) -> None:
         """Refuse days whose events are no longer, or not yet, all valid at `as_of`.
 
         Recomputed, such days would lose numbers that were right when they were published. Raises WindowError.
         """
-        today = as_of.astimezone(UTC).date()
-        oldest = today - timedelta(days=MAXIMUM_WINDOW_DAYS - 1)
+        today, oldest = as_of.astimezone(UTC).date(), first_computable_day(as_of)
         if self.first < oldest:
             raise WindowError(
                 f"{self.first} is too old: as of {today}, events count for {MAXIMUM_WINDOW_DAYS} days, so {oldest} is"
@@ -77,11 +100,18 @@ class Window:
             raise WindowError(f"{self.last} has not begun: as of {today}, that is the last day that can be computed")
 
 
+def first_computable_day(as_of: datetime) -> date:
+    """Return the first UTC day all of whose events are valid at `as_of`."""
+    return as_of.astimezone(UTC).date() - timedelta(days=MAXIMUM_WINDOW_DAYS - 1)
+
+
 @dataclass(frozen=True)
 class Job:
     """A rollup job: its name in commands, its name in rollup_runs, the table it publishes, its lock, its statements.
 
     `columns` are the table's columns without run_id, in the order of the staged result; `key` identifies a row.
+    `reads_variants`: its numbers depend on which experiments run, with which variants. `reads_funnels`: on the
+    configured funnels.
     """
 
     name: str
@@ -91,9 +121,11 @@ class Job:
     columns: tuple[str, ...]
     key: tuple[str, ...]
     statements: tuple[str, ...]
+    reads_variants: bool = False
+    reads_funnels: bool = False
 
 
-NEW_USER_STATEMENTS = ("rollups/new_users", "rollups/new_user_activity")
+NEW_USER_STATEMENTS = ("rollups/new_users", "rollups/cohort_users", "rollups/new_users_of_cohorts")
 
 _ALL = (
     Job(
@@ -106,6 +138,7 @@ _ALL = (
         statements=(
             "rollups/count_ignored_events",
             *NEW_USER_STATEMENTS,
+            "rollups/new_user_activity",
             "rollups/create_daily_activity",
             "rollups/daily_activity",
             "rollups/create_event_volume",
@@ -123,11 +156,14 @@ _ALL = (
         statements=(
             "rollups/count_ignored_events",
             *NEW_USER_STATEMENTS,
+            "rollups/new_user_activity",
             "rollups/read_running_variants",
             "rollups/read_assignments",
             "rollups/assigned_users",
+            "rollups/assigned_users_of_counts",
             "rollups/experiment_metric_rollups",
         ),
+        reads_variants=True,
     ),
     Job(
         name="funnel",
@@ -141,15 +177,76 @@ _ALL = (
         key=("tenant_id", "day", "funnel_name", "step_name", "dimension_key"),
         statements=(
             "rollups/count_ignored_events",
-            "rollups/funnel_steps",
             "rollups/create_funnel_activity",
             "rollups/funnel_activity",
             "rollups/funnel_rollups",
         ),
+        reads_funnels=True,
+    ),
+    Job(
+        name="funnel_cohort",
+        run_name="funnel_cohort_rollup",
+        table="funnel_cohort_rollups",
+        lock=AdvisoryLock.ROLLUP_FUNNEL_COHORT,
+        columns=(
+            "tenant_id", "day", "funnel_name", "step_name", "dimension_key", "step_number", "experiment_id",
+            "variant_id", "users_count", "median_seconds", "window_seconds", "complete_at",
+        ),
+        key=("tenant_id", "day", "funnel_name", "step_name", "dimension_key"),
+        statements=(
+            "rollups/count_ignored_events",
+            "rollups/create_funnel_cohorts",
+            "rollups/funnel_stamps",
+            "rollups/funnel_dimensions",
+            "rollups/create_funnel_reached",
+            "rollups/funnel_people",
+            "rollups/funnel_entries",
+            "rollups/funnel_followers",
+            "rollups/funnel_chains",
+            "rollups/funnel_chains_next",
+            "rollups/funnel_reached",
+            "rollups/funnel_cohorts",
+            "rollups/funnel_cohort_rollups",
+        ),
+        reads_funnels=True,
+    ),
+    Job(
+        name="retention",
+        run_name="retention_rollup",
+        table="retention_rollups",
+        lock=AdvisoryLock.ROLLUP_RETENTION,
+        columns=(
+            "tenant_id", "day", "days_after", "dimension_key", "experiment_id", "variant_id", "cohort_size",
+            "retained_users", "complete_at",
+        ),
+        key=("tenant_id", "day", "days_after", "dimension_key"),
+        statements=(
+            "rollups/count_ignored_events",
+            *NEW_USER_STATEMENTS,
+            "rollups/retention_periods",
+            "rollups/create_user_days",
+            "rollups/user_days",
+            "rollups/user_days_of_state",
+            "rollups/read_running_variants",
+            "rollups/read_assignments",
+            "rollups/retention_members",
+            "rollups/retention_members_of_users",
+            "rollups/retention_cohorts",
+            "rollups/retention_rollups",
+        ),
+        reads_variants=True,
     ),
 )  # fmt: skip
 _BY_NAME = {job.name: job for job in _ALL}
 JOBS = tuple(_BY_NAME)
+
+
+def job_of_run(run_name: str) -> Job:
+    """Return the job that rollup_runs calls by this name. Raises UnknownJobError."""
+    for job in _ALL:
+        if job.run_name == run_name:
+            return job
+    raise UnknownJobError(f"no rollup job's runs are called {run_name!r}")
 
 
 def job_named(name: str) -> Job:

@@ -7,17 +7,24 @@ whatever is written meanwhile. Globbing the folder is not: it also finds files o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+if TYPE_CHECKING:
+    from pipeline.lake_reader import LakeReader
+    from pipeline.settings import Settings
+
 EXPORT_WATERMARK = "export"
+STRETCH_EVENTS = 1_000_000
 
 
 class LakeError(Exception):
@@ -53,6 +60,16 @@ class LakeSnapshot:
         """Return the UTC days that have events, ascending."""
         return sorted({file.day for file in self.files})
 
+    def paths_of(self, days: Iterable[date]) -> list[str]:
+        """Return the files that hold these UTC days."""
+        wanted = set(days)
+        return [file.path for file in self.files if file.day in wanted]
+
+    def rows_of(self, days: Iterable[date]) -> int:
+        """Return the number of events in these UTC days."""
+        wanted = set(days)
+        return sum(file.rows for file in self.files if file.day in wanted)
+
     def rows(self, first: date | None = None, last: date | None = None) -> int:
         """Return the number of events in the UTC days from `first` to `last`, both included."""
         return sum(file.rows for file in self._between(first, last))
@@ -63,12 +80,33 @@ class LakeSnapshot:
                 yield file
 
 
+def stretches(snapshot: LakeSnapshot | None, days: Iterable[date]) -> Iterator[list[date]]:
+    """Cut some days into lists of days with a bounded number of events; a bigger day stands alone.
+
+    One statement over a stretch reads its files side by side; over all days at once its state would not be bounded.
+    """
+    rows_of_day: Counter[date] = Counter()
+    for file in snapshot.files if snapshot else ():
+        rows_of_day[file.day] += file.rows
+    stretch: list[date] = []
+    events = 0
+    for day in days:
+        if stretch and events + rows_of_day[day] > STRETCH_EVENTS:
+            yield stretch
+            stretch, events = [], 0
+        stretch.append(day)
+        events += rows_of_day[day]
+    if stretch:
+        yield stretch
+
+
 class Lake:
     """The lake under a folder or URL; its table is `events` below that root."""
 
     def __init__(self, root: Path | str) -> None:
         text = str(root).rstrip("/")
-        self.location = f"{text if '://' in text else Path(text).absolute()}/events"
+        self.root = text if "://" in text else str(Path(text).absolute())
+        self.location = f"{self.root}/events"
 
     @property
     def folder(self) -> Path | None:
@@ -94,7 +132,16 @@ class Lake:
         Raises LakeError when that version does not exist or is no longer kept.
         """
         table = self.table(version)
-        return None if table is None else self.read(table)
+        if table is None:
+            return None
+        snapshot = self.read(table)
+        if version is not None and self.folder is not None:
+            gone = next((file.path for file in snapshot.files if not Path(file.path).is_file()), None)
+            if gone is not None:
+                raise LakeError(
+                    f"version {version} of the lake at {self.location} is no longer kept: {gone} was removed"
+                )
+        return snapshot
 
     def read(self, table: DeltaTable) -> LakeSnapshot:
         """Return the file list of the version at which `table` is open."""
@@ -115,3 +162,10 @@ class Lake:
         # can open when it has a space: hence the root as given.
         folder = self.folder
         return f"{self.location}/{relative}" if folder is None else str(folder / unquote(relative))
+
+
+def open_lake(where: Settings | Path | str | None = None) -> LakeReader:
+    """Open the lake for reading with DuckDB, Polars or Arrow: see `pipeline.lake_reader.open_lake`."""
+    from pipeline import lake_reader  # noqa: PLC0415 - it builds on this module
+
+    return lake_reader.open_lake(where)

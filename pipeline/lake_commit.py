@@ -1,7 +1,8 @@
 """Commits finished files to the lake's table: one new version, tied to the version its writer had read.
 
 A commit carries app transactions (name and number). When another writer committed one of the same name since `table`
-was opened, the commit is refused; commits of other kinds, such as a compaction, do not disturb it.
+was opened, the commit is refused; commits of other kinds do not disturb it. Whatever takes files out of the table
+carries REWRITE for that: delta-rs itself lets two writers replace one file, and its rows would be there twice.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from pipeline.lake import Lake, LakeError
+from pipeline.lake import Lake, LakeError, LakeFile
 from pipeline.lake_files import NewFile, sync
 from pipeline.lake_schema import PARTITION_COLUMN, TABLE_SCHEMA
+
+REWRITE = "rewrite"
 
 
 def commit(
@@ -34,7 +38,8 @@ def commit(
     faster; nothing has changed then.
     """
     actions = [_action(file) for file in files]
-    properties = CommitProperties(app_transactions=[Transaction(name, number) for name, number in transactions.items()])
+    numbers = {**transactions, REWRITE: next_rewrite(table)} if replace and table is not None else transactions
+    properties = _properties(numbers)
     try:
         if table is None:
             create_table_with_add_actions(
@@ -57,15 +62,63 @@ def commit(
             table.update_incremental()
             version = table.version()
     except (CommitFailedError, DeltaError) as error:
-        raise LakeError(
-            f"the commit to {lake.location} was refused ({error}); nothing changed, run it again"
-        ) from error
+        raise _refused(lake, error) from error
     if lake.folder is not None:
         _sync_log(lake.folder / "_delta_log", version)
     return version
 
 
-def _action(file: NewFile) -> AddAction:
+def commit_rewrite(
+    lake: Lake, table: DeltaTable, old: Sequence[LakeFile], new: Sequence[NewFile], *, data_change: bool
+) -> int:
+    """Put new files in the place of old ones in one commit and return the new version.
+
+    `data_change` false promises that the rows are the same: incremental readers pass over the commit. Exports that
+    commit meanwhile are not disturbed. Raises LakeError when another rewrite was faster; nothing has changed then.
+    """
+    now = time.time_ns() // 1_000_000
+    prefix = f"{lake.location}/"
+    removed = [
+        RemoveAction(
+            path=quote(file.path.removeprefix(prefix), safe="/="),
+            data_change=data_change,
+            deletion_timestamp=now,
+            size=file.size,
+            partition_values={PARTITION_COLUMN: file.day.isoformat()},
+        )
+        for file in old
+    ]
+    added = [_action(file, data_change=data_change) for file in new]
+    try:
+        table.create_write_transaction(
+            [*added, *removed],
+            "append",
+            TABLE_SCHEMA,
+            [PARTITION_COLUMN],
+            commit_properties=_properties({REWRITE: next_rewrite(table)}),
+        )
+        table.update_incremental()
+    except (CommitFailedError, DeltaError) as error:
+        raise _refused(lake, error) from error
+    if lake.folder is not None:
+        _sync_log(lake.folder / "_delta_log", table.version())
+    return table.version()
+
+
+def next_rewrite(table: DeltaTable) -> int:
+    """Return the number of the table's next rewrite, for a commit that is tied to the version it is open at."""
+    return (table.transaction_version(REWRITE) or 0) + 1
+
+
+def _properties(transactions: Mapping[str, int]) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(name, number) for name, number in transactions.items()])
+
+
+def _refused(lake: Lake, error: Exception) -> LakeError:
+    return LakeError(f"the commit to {lake.location} was refused ({error}); nothing changed, run it again")
+
+
+def _action(file: NewFile, *, data_change: bool = True) -> AddAction:
     # No ranges of values: for a column that has none, where another has, delta-rs tells pyarrow that all is null, and a
     # filter on it silently finds nothing. Days narrow a query down, and Parquet's own statistics do the rest.
     return AddAction(
@@ -73,7 +126,7 @@ def _action(file: NewFile) -> AddAction:
         size=file.size,
         partition_values={PARTITION_COLUMN: file.day.isoformat()},
         modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
+        data_change=data_change,
         stats=json.dumps({"numRecords": file.rows}),
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.lake_schema import PARTITION_COLUMN, REPEATING_COLUMNS, WRITE_SCHEMA
+from pipeline.lake_schema import FILE_SCHEMA, PARTITION_COLUMN, REPEATING_COLUMNS, WRITE_SCHEMA
 
 # Until its file is closed, a row group takes some 150 kB of memory: its footer, and what the writer keeps of it.
 MAX_OPEN_ROW_GROUPS = 128
@@ -140,6 +140,14 @@ class _AppendedFile(io.RawIOBase):
         with self._path.open("ab") as file:
             file.writelines(self._pending)
         self._pending.clear()
+
+
+def write_no_events(folder: Path) -> str:
+    """Write a file of the lake without rows, for engines that refuse to read no file at all; return its path."""
+    path = folder / f"{PARTITION_COLUMN}=1970-01-01" / "no_events.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(FILE_SCHEMA.empty_table(), path)
+    return str(path)
 
 
 def sync(path: Path) -> None:

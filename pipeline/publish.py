@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from pipeline.database import advisory_lock, connect
+from pipeline.jobs import first_computable_day
 from pipeline.runs import Run, fail_run
 from pipeline.staging import StagedRollup
 from pipeline.statements import statement
@@ -87,14 +88,24 @@ def _replace(connection: psycopg.Connection, staged: StagedRollup, started: floa
             return _published(run, run.rows_written, run.seconds)
         connection.execute(
             statement(f"publish/{staged.job.table}_delete"),
-            {"first_day": staged.window.first, "last_day": staged.window.last},
+            {"days": list(staged.window.days())},
         )
         _copy(connection, staged)
         scope = {
             "run_id": run.run_id, "job_name": run.job_name, "started_at": run.started_at,
-            "window_start": run.window_start, "window_end": run.window_end,
+            "window_start": run.window_start, "window_end": run.window_end, "days": run.days,
         }  # fmt: skip
         connection.execute(statement("publish/supersede_older_runs"), scope)
+        connection.execute(
+            statement("publish/clear_stale_days"),
+            {
+                "job_name": staged.job.name,
+                "days": list(staged.window.days()),
+                "started_at": run.started_at,
+                "as_of": run.as_of,
+                "first_day": first_computable_day(run.as_of),
+            },
+        )
         row = connection.execute(
             statement("publish/succeed_run"),
             {"run_id": run.run_id, "rows_written": staged.rows.num_rows, "seconds": time.monotonic() - started},
@@ -114,7 +125,7 @@ def _current(connection: psycopg.Connection, staged: StagedRollup) -> Run:
         statement("publish/find_newer_run"),
         {
             "job_name": run.job_name, "started_at": run.started_at,
-            "window_start": run.window_start, "window_end": run.window_end,
+            "window_start": run.window_start, "window_end": run.window_end, "days": run.days,
         },
     ).fetchone()  # fmt: skip
     if newer is not None and run.status == "RUNNING":

@@ -17,12 +17,15 @@ import psycopg
 from pipeline.computation import Computation
 from pipeline.database import LockTakenError, advisory_lock, connect
 from pipeline.engine import duckdb_engine, scratch_folder
+from pipeline.funnels import read_funnels
 from pipeline.jobs import JOBS, Job, Window, job_named
 from pipeline.lake import Lake
+from pipeline.provenance import record_run
 from pipeline.publish import PublishedRollup, publish, publish_locked, verify
 from pipeline.runs import fail_run, mark_staged, open_run
 from pipeline.settings import Settings
 from pipeline.staging import StagedRollup, load_staged, remove_leftovers, staged_path
+from pipeline.user_state import UserSnapshot
 
 __all__ = ["JOBS", "Window", "load_staged", "publish", "roll_up", "stage", "verify"]
 
@@ -53,7 +56,7 @@ def stage(
     window.check(as_of)
     with (
         _locked(database_url, [wanted], wait, say),
-        _session(settings, database_url, window, as_of, lambda: None) as session,
+        _session(settings, database_url, window, as_of) as session,
     ):
         return session.stage(wanted)
 
@@ -65,12 +68,14 @@ def roll_up(
     window: Window,
     as_of: datetime,
     *,
+    users: UserSnapshot | None = None,
     wait: bool = True,
     say: Say = lambda text: None,
     step_done: StepDone = lambda done, total: None,
 ) -> list[PublishedRollup]:
     """Compute, check and publish jobs over one window and one lake version, each job in a transaction of its own.
 
+    With `users`, the users state, the history is not read: the lake is read at the version that the state includes.
     Jobs run in the order of JOBS; the first failure ends the call, and what was published before it stays. `step_done`
     is told how many days of work are done, of how many. Raises what `stage` and `publish` raise.
     """
@@ -80,7 +85,9 @@ def roll_up(
     steps = iter(range(1, total + 1))
     with (
         _locked(database_url, wanted, wait, say),
-        _session(settings, database_url, window, as_of, lambda: step_done(next(steps), total)) as session,
+        _session(
+            settings, database_url, window, as_of, day_done=lambda: step_done(next(steps), total), users=users
+        ) as session,
     ):
         return [publish_locked(database_url, session.stage(job)) for job in wanted]
 
@@ -104,6 +111,8 @@ class _Session:
             path = staged_path(self.settings, run_id)
             try:
                 rows, facts = self.computation.compute(job)
+                recording, parameters = self.computation.recording(job), self.computation.parameters(facts)
+                record_run(connection, run_id, job, recording, rows, parameters=parameters)
                 seconds = time.monotonic() - started
                 staged = StagedRollup(run_id, job, self.window, self.as_of, seconds, facts, rows, path)
                 staged.write()
@@ -124,11 +133,26 @@ class _Session:
 
 @contextmanager
 def _session(
-    settings: Settings, database_url: str, window: Window, as_of: datetime, day_done: Callable[[], None]
+    settings: Settings,
+    database_url: str,
+    window: Window,
+    as_of: datetime,
+    *,
+    day_done: Callable[[], None] = lambda: None,
+    users: UserSnapshot | None = None,
 ) -> Iterator[_Session]:
     with scratch_folder(settings) as scratch, duckdb_engine(settings, scratch) as engine:
         computation = Computation(
-            engine, database_url, Lake(settings.lake), window, as_of, scratch=scratch, day_done=day_done
+            engine,
+            database_url,
+            Lake(settings.lake),
+            window,
+            as_of,
+            scratch=scratch,
+            day_done=day_done,
+            users=users,
+            funnels=read_funnels(settings.funnels),
+            lake_version=None if users is None or users.events_version < 0 else users.events_version,
         )
         yield _Session(settings, database_url, window, as_of, computation)
 

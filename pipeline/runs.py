@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from uuid import UUID
 
@@ -24,13 +24,17 @@ ERROR_TEXT_LIMIT = 2_000
 
 @dataclass(frozen=True)
 class Run:
-    """One row of rollup_runs; times are aware, `window_end` is exclusive, `seconds` is computing plus publishing."""
+    """One row of rollup_runs; times are aware, `window_end` is exclusive, `seconds` is computing plus publishing.
+
+    `days` are the UTC days computed, ascending; None means the whole window.
+    """
 
     run_id: UUID
     job_name: str
     status: str
     window_start: datetime
     window_end: datetime
+    days: list[date] | None
     as_of: datetime
     lake_version: int | None
     rows_written: int
@@ -39,6 +43,12 @@ class Run:
     error_text: str | None
     started_at: datetime
     finished_at: datetime | None
+
+    @property
+    def window(self) -> Window:
+        """The days that the run computed."""
+        last = (self.window_end - timedelta(days=1)).date()
+        return Window(self.window_start.date(), last, None if self.days is None else tuple(self.days))
 
 
 def open_run(connection: psycopg.Connection, job: Job, window: Window, as_of: datetime) -> UUID:
@@ -54,6 +64,7 @@ def open_run(connection: psycopg.Connection, job: Job, window: Window, as_of: da
                 "job_name": job.run_name,
                 "window_start": window.start,
                 "window_end": window.end,
+                "days": None if window.chosen is None else list(window.chosen),
                 "as_of": as_of,
                 "code_version": code_version(),
                 "sql_sha256": fingerprint(*job.statements),

@@ -60,10 +60,20 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="Secret that `GET /metrics` asks for. Unset: it answers clients on this machine alone."
     )
+    refresh_minutes: Annotated[int, Field(ge=0, le=1440)] = Field(
+        5, description="Minutes between two refreshes of the published numbers, started by Dagster. 0: none."
+    )
+    hot_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30, description="Days that Postgres keeps an event after its receipt; `prune` removes older ones from it."
+    )
+    lake_history_days: Annotated[int, Field(ge=1, le=29)] = Field(
+        7, description="Days for which a former version of the lake can be read; `vacuum` removes older ones' files."
+    )
+    funnels: Path = Field(REPOSITORY / "funnels.json", description="The funnels to count: a JSON file.")
     duckdb_memory: str = Field("512MB", description="Memory limit of each DuckDB connection; beyond it, DuckDB spills.")
     duckdb_threads: Annotated[int, Field(ge=1, le=256)] = Field(2, description="Threads of each DuckDB connection.")
 
-    @field_validator("home", "postgres_binaries")
+    @field_validator("home", "postgres_binaries", "funnels")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         """Child processes run elsewhere: a relative folder means one below the working directory of the command."""
@@ -80,6 +90,11 @@ class Settings(BaseSettings):
         return self.home / "rollups"
 
     @property
+    def backfills(self) -> Path:
+        """Which backfills have begun and not ended."""
+        return self.home / "backfills"
+
+    @property
     def spool(self) -> Path:
         """What was accepted and is not yet in Postgres: one file for each API process."""
         return self.home / "spool"
@@ -88,6 +103,11 @@ class Settings(BaseSettings):
     def spill(self) -> Path:
         """Where DuckDB spills what exceeds its memory limit."""
         return self.home / "spill"
+
+    @property
+    def explanations(self) -> Path:
+        """What the lines that `explain` prints read beside the lake: assignments, so users' ids too."""
+        return self.home / "explain"
 
     @property
     def dagster_home(self) -> Path:

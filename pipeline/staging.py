@@ -35,7 +35,7 @@ class InputFacts:
     """What a rollup was computed from, as far as the checks of its result need it.
 
     `lake_rows` are the events in the window's days by the lake's own log. `variants` are (tenant_id, experiment_id,
-    variant_id) of the RUNNING experiments; empty for other jobs than experiment.
+    variant_id) of the RUNNING experiments, `funnel_steps` (funnel, step) of the funnels, where the job reads them.
     """
 
     lake_version: int | None
@@ -43,6 +43,7 @@ class InputFacts:
     ignored_count: int
     tenants: tuple[str, ...]
     variants: tuple[tuple[str, str, str], ...] = ()
+    funnel_steps: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class StagedRollup:
             "job": self.job.name,
             "first": self.window.first.isoformat(),
             "last": self.window.last.isoformat(),
+            "chosen": None if self.window.chosen is None else [day.isoformat() for day in self.window.chosen],
             "as_of": self.as_of.isoformat(),
             "seconds": self.seconds,
             "facts": self.facts.__dict__,
@@ -108,7 +110,11 @@ def load_staged(settings: Settings, run_id: UUID | str) -> StagedRollup:
     return StagedRollup(
         run_id=UUID(str(run_id)),
         job=job_named(note["job"]),
-        window=Window(date.fromisoformat(note["first"]), date.fromisoformat(note["last"])),
+        window=Window(
+            date.fromisoformat(note["first"]),
+            date.fromisoformat(note["last"]),
+            None if note["chosen"] is None else tuple(date.fromisoformat(day) for day in note["chosen"]),
+        ),
         as_of=datetime.fromisoformat(note["as_of"]),
         seconds=note["seconds"],
         facts=InputFacts(
@@ -117,6 +123,7 @@ def load_staged(settings: Settings, run_id: UUID | str) -> StagedRollup:
             ignored_count=facts["ignored_count"],
             tenants=tuple(facts["tenants"]),
             variants=tuple((tenant, experiment, variant) for tenant, experiment, variant in facts["variants"]),
+            funnel_steps=tuple((funnel, step) for funnel, step in facts.get("funnel_steps", ())),
         ),
         rows=rows.replace_schema_metadata(None),
         path=path,

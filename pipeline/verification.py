@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
+from pipeline.jobs import RETENTION_DAYS
 from pipeline.staging import StagedRollup
 
 Row = dict[str, Any]
@@ -20,8 +22,8 @@ SCALAR_METRICS = (
     "dau", "new_users", "sessions_submitted", "logging_rate_24h", "ingestion_lag_p50", "ingestion_lag_p95",
 )  # fmt: skip
 VARIANT_METRICS = ("users_assigned", "users_active_d1", "sessions_submitted_d7", "logging_rate_24h_by_variant")
-FUNNEL_STEPS = ("active_open", "workout_engaged", "exercise_logged", "session_submitted", "achievement_unlocked")
 OVERALL = "overall"
+NUMBERS = ("value", "users_count", "events_count", "cohort_size", "retained_users")
 SHOWN = 3
 
 
@@ -31,7 +33,13 @@ def findings(staged: StagedRollup) -> tuple[str, ...]:
     rules: tuple[Callable[[StagedRollup, list[Row]], Iterator[str]], ...] = (
         _keys_are_unique,
         _rows_are_in_scope,
-        {"daily": _daily, "experiment": _experiment, "funnel": _funnel}[staged.job.name],
+        {
+            "daily": _daily,
+            "experiment": _experiment,
+            "funnel": _funnel,
+            "funnel_cohort": _funnel_cohort,
+            "retention": _retention,
+        }[staged.job.name],
     )
     return tuple(finding for rule in rules for finding in rule(staged, rows))
 
@@ -43,15 +51,12 @@ def _keys_are_unique(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
 
 def _rows_are_in_scope(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
     tenants = set(staged.facts.tenants)
+    days = set(staged.window.days())
     yield from _report(
         "a row outside the window or of an unknown tenant:",
-        (
-            (row["tenant_id"], row["day"])
-            for row in rows
-            if row["tenant_id"] not in tenants or not staged.window.first <= row["day"] <= staged.window.last
-        ),
+        ((row["tenant_id"], row["day"]) for row in rows if row["tenant_id"] not in tenants or row["day"] not in days),
     )
-    numbers = [column for column in ("value", "users_count", "events_count") if column in staged.job.columns]
+    numbers = [column for column in NUMBERS if column in staged.job.columns]
     yield from _report(
         "a value that is missing, negative or not finite in",
         (
@@ -134,10 +139,8 @@ def _shrinking(staged: StagedRollup, values: dict[tuple[Any, ...], Row]) -> Iter
 
 
 def _funnel(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
-    expected = {
-        (tenant, day, step) for tenant in staged.facts.tenants for day in staged.window.days() for step in FUNNEL_STEPS
-    }
-    overall = {(row["tenant_id"], row["day"], row["step_name"]): row for row in rows if row["dimension_key"] == OVERALL}
+    expected = _funnel_cells(staged)
+    overall = {_funnel_cell(row): row for row in rows if row["dimension_key"] == OVERALL}
     yield from _report("no overall row for", expected - overall.keys())
     yield from _report(
         "more users than events in",
@@ -147,10 +150,84 @@ def _funnel(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
         "a variant with more than the overall row has in",
         (
             tuple(row[column] for column in staged.job.key) for row in rows
-            if (whole := overall.get((row["tenant_id"], row["day"], row["step_name"]))) is not None
+            if (whole := overall.get(_funnel_cell(row))) is not None
             and (row["users_count"] > whole["users_count"] or row["events_count"] > whole["events_count"])
         ),
     )  # fmt: skip
+
+
+def _funnel_cohort(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
+    overall = {_funnel_cell(row): row for row in rows if row["dimension_key"] == OVERALL}
+    yield from _report("no overall row for", _funnel_cells(staged) - overall.keys())
+    journeys: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        journeys[row["tenant_id"], row["day"], row["funnel_name"], row["dimension_key"]].append(row)
+    steps = Counter(funnel for funnel, _ in staged.facts.funnel_steps)
+    ordered = {key: sorted(own, key=lambda row: int(row["step_number"])) for key, own in journeys.items()}
+    yield from _report(
+        "not every step of",
+        (
+            key for key, own in ordered.items()
+            if [row["step_number"] for row in own] != list(range(1, steps[key[2]] + 1))
+        ),
+    )  # fmt: skip
+    yield from _report(
+        "more users than at the step before in",
+        (
+            (*key, later["step_name"]) for key, own in ordered.items() for earlier, later in pairwise(own)
+            if later["users_count"] > earlier["users_count"]
+        ),
+    )  # fmt: skip
+    yield from _report(
+        "a variant with more than the overall row has in",
+        (
+            tuple(row[column] for column in staged.job.key) for row in rows
+            if (whole := overall.get(_funnel_cell(row))) is not None and row["users_count"] > whole["users_count"]
+        ),
+    )  # fmt: skip
+    yield from _report(
+        "a median time that is missing, too many or not within the window in",
+        (
+            tuple(row[column] for column in staged.job.key) for row in rows
+            if (row["median_seconds"] is None) != (row["step_number"] == 1 or row["users_count"] == 0)
+            or not 0 <= (row["median_seconds"] or 0) <= row["window_seconds"]
+        ),
+    )  # fmt: skip
+
+
+def _retention(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
+    tenants = set(staged.facts.tenants)
+    dimensions = {(tenant, OVERALL) for tenant in tenants} | {
+        (tenant, f"{experiment}:{variant}")
+        for tenant, experiment, variant in staged.facts.variants
+        if tenant in tenants
+    }
+    expected = {
+        (tenant, day, days_after, dimension)
+        for tenant, dimension in dimensions for day in staged.window.days() for days_after in RETENTION_DAYS
+    }  # fmt: skip
+    values = {tuple(row[column] for column in staged.job.key): row for row in rows}
+    yield from _report("no row for", expected - values.keys())
+    yield from _report("a row nobody asked for:", values.keys() - expected)
+    yield from _report(
+        "more users retained than the cohort has for",
+        (key for key, row in values.items() if row["retained_users"] > row["cohort_size"]),
+    )
+    sizes: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    for (tenant, day, _, dimension), row in values.items():
+        sizes[tenant, day, dimension].add(row["cohort_size"])
+    yield from _report("cohorts of different sizes for", (key for key, found in sizes.items() if len(found) > 1))
+
+
+def _funnel_cells(staged: StagedRollup) -> set[tuple[Any, ...]]:
+    return {
+        (tenant, day, *step)
+        for tenant in staged.facts.tenants for day in staged.window.days() for step in staged.facts.funnel_steps
+    }  # fmt: skip
+
+
+def _funnel_cell(row: Row) -> tuple[Any, ...]:
+    return row["tenant_id"], row["day"], row["funnel_name"], row["step_name"]
 
 
 def _report(text: str, keys: Iterator[tuple[Any, ...]] | set[tuple[Any, ...]]) -> Iterator[str]:

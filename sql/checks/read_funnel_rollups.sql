@@ -1,6 +1,6 @@
 -- Reads the published rows of funnel_rollups, without their runs.
 -- Grain and key: those of the table; columns in the order of pipeline.jobs.
--- Parameters: first_day, last_day date, both included.
+-- Parameters: days date[].
 SELECT
     tenant_id,
     day,
@@ -12,4 +12,4 @@ SELECT
     users_count,
     events_count
 FROM funnel_rollups
-WHERE day BETWEEN %(first_day)s AND %(last_day)s
+WHERE day = ANY(%(days)s::date[])

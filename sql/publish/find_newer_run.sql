@@ -1,6 +1,7 @@
 -- Finds a published run of the same job that began later and covers some of the same days.
 -- Grain: one run, or none; key run_id.
--- Parameters: job_name text, started_at, window_start, window_end timestamptz.
+-- Parameters: job_name text, started_at, window_start, window_end timestamptz, days date[]
+-- (null: the whole window).
 SELECT run_id
 FROM rollup_runs
 WHERE job_name = %(job_name)s
@@ -8,5 +9,6 @@ WHERE job_name = %(job_name)s
     AND started_at > %(started_at)s
     AND window_start < %(window_end)s
     AND window_end > %(window_start)s
+    AND (days IS NULL OR %(days)s::date[] IS NULL OR days && %(days)s::date[])
 ORDER BY started_at DESC
 LIMIT 1

@@ -7,6 +7,7 @@ SELECT
     status,
     window_start,
     window_end,
+    days,
     as_of,
     lake_version,
     rows_written,

@@ -1,5 +1,5 @@
--- Deletes a window of funnel_rollups, whatever run published it: rows whose cause has vanished vanish too.
--- Grain: all tenants' rows of the days from first_day to last_day, both included.
--- Parameters: first_day date, last_day date.
+-- Deletes days of funnel_rollups, whatever run published it: rows whose cause has vanished vanish too.
+-- Grain: all tenants' rows of these days.
+-- Parameters: days date[].
 DELETE FROM funnel_rollups
-WHERE day BETWEEN %(first_day)s AND %(last_day)s
+WHERE day = ANY(%(days)s::date[])

@@ -1,11 +1,12 @@
 -- Opens a run. started_at is taken here, under the job's lock, rather than from the transaction's start.
 -- Grain: one run; key run_id, returned.
--- Parameters: job_name text, window_start, window_end, as_of timestamptz, code_version text, sql_sha256 text.
+-- Parameters: job_name text, window_start, window_end, as_of timestamptz, days date[], code_version text, sql_sha256 text.
 INSERT INTO rollup_runs (
     job_name,
     status,
     window_start,
     window_end,
+    days,
     as_of,
     code_version,
     sql_sha256,
@@ -16,6 +17,7 @@ VALUES (
     'RUNNING',
     %(window_start)s,
     %(window_end)s,
+    %(days)s,
     %(as_of)s,
     %(code_version)s,
     %(sql_sha256)s,

@@ -1,6 +1,6 @@
 -- Fails the unpublished runs of a job that began before this one and cover some of its days: they are out of date.
 -- Grain: one run; key run_id.
--- Parameters: run_id uuid, job_name text, started_at, window_start, window_end timestamptz.
+-- Parameters: run_id uuid, job_name text, started_at, window_start, window_end timestamptz, days date[] or null.
 UPDATE rollup_runs
 SET
     status = 'FAILED',
@@ -11,3 +11,4 @@ WHERE job_name = %(job_name)s
     AND started_at < %(started_at)s
     AND window_start < %(window_end)s
     AND window_end > %(window_start)s
+    AND (days IS NULL OR %(days)s::date[] IS NULL OR days && %(days)s::date[])

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from tests.pipeline.cohort_oracle import OrderedFunnel, funnel_cohort_rows, retention_rows
+
 DAY = timedelta(days=1)
 STEPS = {
     "active_open": {"app_opened", "tab_opened"},
@@ -20,6 +22,7 @@ STEPS = {
     "session_submitted": {"session_submitted"},
     "achievement_unlocked": {"achievement_unlocked"},
 }
+CORE_JOURNEY = OrderedFunnel("core_journey", DAY, STEPS)
 
 Key = tuple[Any, ...]
 Rows = dict[Key, Any]
@@ -57,11 +60,13 @@ class History:
 
 @dataclass(frozen=True)
 class Expected:
-    """The three tables as {key: rest of the row}, and the events that do not count."""
+    """The tables as {key: rest of the row}, and the events that do not count."""
 
     daily: Rows
     experiment: Rows
     funnel: Rows
+    funnel_cohort: Rows
+    retention: Rows
     ignored: int
 
 
@@ -75,6 +80,8 @@ def expected(history: History, first: date, last: date, as_of: datetime) -> Expe
     daily: Rows = {}
     experiment: Rows = {}
     funnel: Rows = {}
+    funnel_cohort: Rows = {}
+    retention: Rows = {}
     for tenant in history.tenants:
         events = [event for event in valid if event.tenant_id == tenant]
         journeys = journeys_of(events)
@@ -82,8 +89,10 @@ def expected(history: History, first: date, last: date, as_of: datetime) -> Expe
             daily |= daily_rows(tenant, day, events, journeys)
             experiment |= experiment_rows(tenant, day, history, journeys)
             funnel |= funnel_rows(tenant, day, events)
+            funnel_cohort |= funnel_cohort_rows(tenant, day, events, [CORE_JOURNEY])
+            retention |= retention_rows(tenant, day, history, journeys)
     ignored = sum(1 for event in stored if first <= day_of(event) <= last and not is_valid(event, as_of))
-    return Expected(daily, experiment, funnel, ignored)
+    return Expected(daily, experiment, funnel, funnel_cohort, retention, ignored)
 
 
 def is_valid(event: Event, as_of: datetime) -> bool:

@@ -26,8 +26,12 @@ PUBLISHED = {
     " FROM experiment_metric_rollups",
     "funnel": "SELECT tenant_id, day, funnel_name, step_name, dimension_key, experiment_id, variant_id, users_count,"
     " events_count FROM funnel_rollups",
+    "funnel_cohort": "SELECT tenant_id, day, funnel_name, step_name, dimension_key, step_number, experiment_id,"
+    " variant_id, users_count, median_seconds, window_seconds, complete_at FROM funnel_cohort_rollups",
+    "retention": "SELECT tenant_id, day, days_after, dimension_key, experiment_id, variant_id, cohort_size,"
+    " retained_users, complete_at FROM retention_rollups",
 }
-KEY_COLUMNS = {"daily": 4, "experiment": 5, "funnel": 5}
+KEY_COLUMNS = {"daily": 4, "experiment": 5, "funnel": 5, "funnel_cohort": 5, "retention": 4}
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class World:
 
     def clear(self) -> None:
         self.connection.execute(
-            "TRUNCATE daily_metric_rollups, experiment_metric_rollups, funnel_rollups, rollup_runs, event_logs,"
-            " assignments, experiment_variants, experiments, ingestion_ledger"
+            "TRUNCATE daily_metric_rollups, experiment_metric_rollups, funnel_rollups, funnel_cohort_rollups,"
+            " retention_rollups, rollup_runs, event_logs, assignments, experiment_variants, experiments,"
+            " ingestion_ledger, stale_days, refresh_inputs, assignment_changes, assigned_counts CASCADE"
         )
 
     def load(self, history: History) -> None:
@@ -101,7 +106,8 @@ class World:
         ).fetchall()
 
     def assert_published(self, wanted: Expected) -> None:
-        for job, rows in {"daily": wanted.daily, "experiment": wanted.experiment, "funnel": wanted.funnel}.items():
+        for job in JOBS:
+            rows = getattr(wanted, job)
             published = self.published(job)
             assert published.keys() == rows.keys(), job
             for key, row in rows.items():
@@ -133,6 +139,8 @@ def stored_row(event: Event) -> EventRow:
 def same(published: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
     """Equal, with doubles equal to within 1e-9 of their size."""
     return len(published) == len(wanted) and all(
-        math.isclose(ours, theirs, rel_tol=1e-9) if isinstance(theirs, float) else ours == theirs
+        math.isclose(ours, theirs, rel_tol=1e-9)
+        if isinstance(theirs, float) and isinstance(ours, float | int)
+        else ours == theirs
         for ours, theirs in zip(published, wanted, strict=True)
     )

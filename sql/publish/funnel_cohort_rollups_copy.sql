@@ -1,0 +1,18 @@
+-- Streams a run's rows into funnel_cohort_rollups.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs, then run_id.
+-- Parameters: none (rows follow through COPY).
+COPY funnel_cohort_rollups (
+    tenant_id,
+    day,
+    funnel_name,
+    step_name,
+    dimension_key,
+    step_number,
+    experiment_id,
+    variant_id,
+    users_count,
+    median_seconds,
+    window_seconds,
+    complete_at,
+    run_id
+) FROM STDIN
