@@ -14,8 +14,49 @@ _HEADER: dict[str, Any] = {
 }
 
 
+_TRACE: dict[str, Any] = {
+    "runs": [
+        {
+            "run_id": "0b0f8f0e-4a8e-4a52-8c3c-0f6f3b0c9d11",
+            "job_name": "daily_metrics_rollup",
+            "lake_version": 412,
+            "finished_at": "2026-02-19T08:27:11.204Z",
+        }
+    ],
+    "freshness": {
+        "newest_received_at": "2026-02-19T08:26:58.912Z",
+        "computed_at": "2026-02-19T08:27:11.204Z",
+        "lake_version": 412,
+    },
+}
+
+
 def _example(**fields: Any) -> ConfigDict:  # noqa: ANN401 - any JSON value
     return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class RunShown(BaseModel):
+    """A run that published some of the rows shown."""
+
+    run_id: str
+    job_name: str
+    lake_version: int | None
+    finished_at: str | None
+
+
+class Freshness(BaseModel):
+    """How fresh an answer is; null without data."""
+
+    newest_received_at: str | None = Field(description="When the newest event included was received.")
+    computed_at: str | None = Field(description="When the last of the runs shown ended.")
+    lake_version: int | None = Field(description="The newest version of the lake that a run shown has read.")
+
+
+class TracedResponse(BaseModel):
+    """What every answer says about where its numbers come from: `GET /v1/runs/{run_id}` tells the rest of a run."""
+
+    runs: list[RunShown]
+    freshness: Freshness
 
 
 class SummaryMetric(BaseModel):
@@ -26,7 +67,7 @@ class SummaryMetric(BaseModel):
     dimensions: dict[str, Any]
 
 
-class SummaryResponse(BaseModel):
+class SummaryResponse(TracedResponse):
     """The latest day at a glance; no metrics without data."""
 
     model_config = _example(
@@ -39,13 +80,14 @@ class SummaryResponse(BaseModel):
             },
             {"metric_name": "dau", "value": 812, "dimensions": {"day": "2026-02-19"}},
         ],
+        **_TRACE,
     )
 
     generated_at: str
     metrics: list[SummaryMetric]
 
 
-class WindowedResponse(BaseModel):
+class WindowedResponse(TracedResponse):
     """What answers about a window begin with; `window_end` is the first moment after it."""
 
     generated_at: str
@@ -66,6 +108,7 @@ class DailyResponse(WindowedResponse):
 
     model_config = _example(
         **_HEADER,
+        **_TRACE,
         days=[
             {
                 "day": "2026-02-19",
@@ -115,6 +158,7 @@ class ExperimentsResponse(WindowedResponse):
 
     model_config = _example(
         **_HEADER,
+        **_TRACE,
         experiments=[
             {
                 "experiment_id": "exp_4_achievements_density",
@@ -158,6 +202,7 @@ class FunnelsResponse(WindowedResponse):
 
     model_config = _example(
         **_HEADER,
+        **_TRACE,
         rows=[
             {
                 "day": "2026-02-19",
@@ -172,3 +217,79 @@ class FunnelsResponse(WindowedResponse):
     )
 
     rows: list[FunnelRow]
+
+
+class OrderedFunnelRow(BaseModel):
+    """One step of those who entered on one UTC day, overall (experiment and variant null) or with one variant."""
+
+    day: str = Field(description="The day of entry.")
+    funnel_name: str
+    step_number: int = Field(description="1 is the entry.")
+    step_name: str
+    experiment_id: str | None
+    variant_id: str | None
+    users_count: int = Field(description="Users who got at least this far, each counted once.")
+    median_seconds: float | None = Field(description="Median time since the step before; null for step 1 and nobody.")
+    window_seconds: float = Field(description="The time from the entry in which the steps count.")
+    complete: bool = Field(description="Whether everybody's window has passed, and what happened in it is included.")
+
+
+class OrderedFunnelsResponse(WindowedResponse):
+    """Ordered funnels by day of entry, funnel, step and variant."""
+
+    model_config = _example(
+        **_HEADER,
+        **_TRACE,
+        rows=[
+            {
+                "day": "2026-02-17",
+                "funnel_name": "core_journey",
+                "step_number": 2,
+                "step_name": "workout_engaged",
+                "experiment_id": None,
+                "variant_id": None,
+                "users_count": 214,
+                "median_seconds": 93.5,
+                "window_seconds": 86400,
+                "complete": True,
+            }
+        ],
+    )
+
+    rows: list[OrderedFunnelRow]
+
+
+class RetentionRow(BaseModel):
+    """A UTC day's new users so many days later, overall (experiment and variant null) or of one variant."""
+
+    day: str = Field(description="The day on which they were first seen.")
+    days_after: int = Field(description="1, 3, 7, 14 or 30.")
+    experiment_id: str | None
+    variant_id: str | None
+    cohort_size: int
+    retained_users: int = Field(description="Those of them with an event on the day that is so many days later.")
+    rate: float = Field(description="retained_users / cohort_size; 0 without new users.")
+    complete: bool = Field(description="Whether that later day is over, and what happened on it is included.")
+
+
+class RetentionResponse(WindowedResponse):
+    """Retention by day of first sight, days after it and variant."""
+
+    model_config = _example(
+        **_HEADER,
+        **_TRACE,
+        rows=[
+            {
+                "day": "2026-02-17",
+                "days_after": 1,
+                "experiment_id": None,
+                "variant_id": None,
+                "cohort_size": 40,
+                "retained_users": 13,
+                "rate": 0.325,
+                "complete": True,
+            }
+        ],
+    )
+
+    rows: list[RetentionRow]

@@ -1,8 +1,11 @@
-"""Reads published aggregates into the shapes of the metrics contract; each answer is one state of the database."""
+"""Reads published aggregates into the shapes of the metrics contract; each answer is one state of the database.
+
+Every answer ends with the runs it shows and how fresh they are (`api.metrics.shown`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from api.identifiers import DEFAULT_TENANT
+from api.metrics.shown import read_shown
 from api.metrics.window import MetricsWindow
 from pipeline.clock import day_start, iso_millis
 from pipeline.statements import statement
@@ -18,12 +22,14 @@ VOLUME = "event_volume_by_name"
 Json = dict[str, Any]
 
 
-async def read_summary(connection: AsyncConnection, window: MetricsWindow) -> list[Json]:
-    """Return the summary's metrics in the contract's order: latest day overall, then rates per variant."""
+async def read_summary(connection: AsyncConnection, window: MetricsWindow) -> Json:
+    """Return the summary's `metrics` in the contract's order: latest day overall, then rates per variant."""
     async with _snapshot(connection):
         rows = await _rows(connection, "api/summary_metrics", window)
         rates = await _rows(connection, "api/summary_rates", window)
-    values = {name: (day, value) for day, name, value in rows}
+        ids = [run_id for *_, run_ids in rows for run_id in run_ids or ()] + [run_id for *_, run_id in rates]
+        shown = await read_shown(connection, ids)
+    values = {name: (day, value) for day, name, value, _ in rows}
     dimensions: dict[str, Json] = {
         "logging_rate_24h": {"overall": True, "day": None, "window_days": window.days},
         "dau": {"day": None},
@@ -47,42 +53,79 @@ async def read_summary(connection: AsyncConnection, window: MetricsWindow) -> li
                 "window_days": window.days,
             },
         )
-        for experiment_id, variant_id, day, value in rates
+        for experiment_id, variant_id, day, value, _ in rates
     ]
-    return metrics
+    return {"metrics": metrics, **shown}
 
 
-async def read_days(connection: AsyncConnection, window: MetricsWindow) -> list[Json]:
-    """Return the daily metrics of each day that has any, ascending."""
+async def read_days(connection: AsyncConnection, window: MetricsWindow) -> Json:
+    """Return the daily metrics of each day that has any as `days`, ascending."""
     async with _snapshot(connection):
         rows = await _rows(connection, "api/daily_metrics", window)
+        shown = await read_shown(connection, (run_id for *_, run_id in rows))
     days: dict[date, Json] = {}
-    for day, name, dimension, value in rows:
+    for day, name, dimension, value, _ in rows:
         metrics = days.setdefault(day, {VOLUME: {}})
         if name == VOLUME:
             metrics[VOLUME][dimension] = number(value)
         elif dimension == "overall":
             metrics[name] = number(value)
-    return [{"day": str(day), "metrics": metrics} for day, metrics in days.items()]
+    shaped = [{"day": str(day), "metrics": metrics} for day, metrics in days.items()]
+    return {"no_data": not shaped, "days": shaped, **shown}
 
 
-async def read_experiments(connection: AsyncConnection, window: MetricsWindow, experiment_id: str | None) -> list[Json]:
-    """Return the experiments, of any status, with their metrics in the window."""
+async def read_experiments(connection: AsyncConnection, window: MetricsWindow, experiment_id: str | None) -> Json:
+    """Return the `experiments`, of any status, with their metrics in the window."""
     async with _snapshot(connection):
         experiments = await _rows(connection, "api/experiments", window, experiment_id=experiment_id)
         metrics = await _rows(connection, "api/experiment_metrics", window, experiment_id=experiment_id)
+        shown = await read_shown(connection, (run_id for *_, run_id in metrics))
     series: dict[str, list[tuple[Any, ...]]] = {}
-    for experiment, *row in metrics:
+    for experiment, *row, _ in metrics:
         series.setdefault(experiment, []).append(tuple(row))
-    return [_experiment(experiment, series.get(experiment[0], [])) for experiment in experiments]
+    shaped = [_experiment(experiment, series.get(experiment[0], [])) for experiment in experiments]
+    no_data = not any(experiment["series"] for experiment in shaped)
+    return {"no_data": no_data, "experiments": shaped, **shown}
 
 
-async def read_funnels(connection: AsyncConnection, window: MetricsWindow, funnel_name: str | None) -> list[Json]:
-    """Return the funnel rows of the window."""
+async def read_funnels(connection: AsyncConnection, window: MetricsWindow, funnel_name: str | None) -> Json:
+    """Return the funnel rows of the window as `rows`."""
     names = ("day", "funnel_name", "step_name", "experiment_id", "variant_id", "users_count", "events_count")
     async with _snapshot(connection):
         rows = await _rows(connection, "api/funnel_rows", window, funnel_name=funnel_name)
-    return [{**dict(zip(names, row, strict=True)), "day": str(row[0])} for row in rows]
+        shown = await read_shown(connection, (run_id for *_, run_id in rows))
+    shaped = [{**dict(zip(names, row[:-1], strict=True)), "day": str(row[0])} for row in rows]
+    return {"no_data": not shaped, "rows": shaped, **shown}
+
+
+async def read_ordered_funnels(connection: AsyncConnection, window: MetricsWindow, funnel_name: str | None) -> Json:
+    """Return the rows of ordered funnels whose cohort day is in the window."""
+    names = (
+        "day", "funnel_name", "step_number", "step_name", "experiment_id", "variant_id", "users_count",
+        "median_seconds", "window_seconds", "complete",
+    )  # fmt: skip
+    async with _snapshot(connection):
+        rows = await _rows(connection, "api/ordered_funnel_rows", window, funnel_name=funnel_name)
+        shown = await read_shown(connection, (run_id for *_, run_id in rows))
+    shaped = [_shaped(names, row[:-1]) for row in rows]
+    return {"no_data": not shaped, "rows": shaped, **shown}
+
+
+async def read_retention(connection: AsyncConnection, window: MetricsWindow) -> Json:
+    """Return the retention rows whose cohort day is in the window."""
+    names = (
+        "day", "days_after", "experiment_id", "variant_id", "cohort_size", "retained_users", "rate", "complete",
+    )  # fmt: skip
+    async with _snapshot(connection):
+        rows = await _rows(connection, "api/retention_rows", window)
+        shown = await read_shown(connection, (run_id for *_, run_id in rows))
+    shaped = [_shaped(names, row[:-1]) for row in rows]
+    return {"no_data": not shaped, "rows": shaped, **shown}
+
+
+def _shaped(names: Sequence[str], row: Sequence[Any]) -> Json:
+    values = (number(value) if isinstance(value, float) else value for value in row[1:])
+    return {"day": str(row[0]), **dict(zip(names[1:], values, strict=True))}
 
 
 def number(value: float) -> float | int:

@@ -1,4 +1,4 @@
-"""GET /v1/metrics/...: summary (public), daily, experiments and funnels (with the dashboard token)."""
+"""GET /v1/metrics/...: summary (public); daily, experiments, funnels and retention (with the dashboard token)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,22 @@ from starlette.responses import Response
 
 from api.answers import JsonAnswer
 from api.errors import documented
-from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
-from api.metrics.queries import read_days, read_experiments, read_funnels, read_summary
+from api.metrics.models import (
+    DailyResponse,
+    ExperimentsResponse,
+    FunnelsResponse,
+    OrderedFunnelsResponse,
+    RetentionResponse,
+    SummaryResponse,
+)
+from api.metrics.queries import (
+    read_days,
+    read_experiments,
+    read_funnels,
+    read_ordered_funnels,
+    read_retention,
+    read_summary,
+)
 from api.metrics.token import require_token
 from api.metrics.window import DEFAULT_DAYS, MAX_DAYS, read_name, read_window
 from api.openapi import query_parameters
@@ -43,8 +57,8 @@ async def summary(request: Request) -> Response:
     parts = services(request)
     now = parts.clock()
     window = read_window(request, now)
-    metrics = await parts.database.run(lambda connection: read_summary(connection, window))
-    return _answer({"generated_at": iso_millis(now), "metrics": metrics})
+    found = await parts.database.run(lambda connection: read_summary(connection, window))
+    return _answer({"generated_at": iso_millis(now), **found})
 
 
 @protected.get(
@@ -59,8 +73,8 @@ async def daily(request: Request) -> Response:
     parts = services(request)
     now = parts.clock()
     window = read_window(request, now)
-    days = await parts.database.run(lambda connection: read_days(connection, window))
-    return _answer({**window.header(now), "no_data": not days, "days": days})
+    found = await parts.database.run(lambda connection: read_days(connection, window))
+    return _answer({**window.header(now), **found})
 
 
 @protected.get(
@@ -77,8 +91,7 @@ async def experiments(request: Request) -> Response:
     window = read_window(request, now)
     wanted = read_name(request, "experiment_id")
     found = await parts.database.run(lambda connection: read_experiments(connection, window, wanted))
-    no_data = not any(experiment["series"] for experiment in found)
-    return _answer({**window.header(now), "no_data": no_data, "experiments": found})
+    return _answer({**window.header(now), **found})
 
 
 @protected.get(
@@ -94,8 +107,41 @@ async def funnels(request: Request) -> Response:
     now = parts.clock()
     window = read_window(request, now)
     wanted = read_name(request, "funnel_name")
-    rows = await parts.database.run(lambda connection: read_funnels(connection, window, wanted))
-    return _answer({**window.header(now), "no_data": not rows, "rows": rows})
+    found = await parts.database.run(lambda connection: read_funnels(connection, window, wanted))
+    return _answer({**window.header(now), **found})
+
+
+@protected.get(
+    "/funnels/ordered",
+    summary="Ordered funnels by cohort day and step",
+    response_model=OrderedFunnelsResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS, FUNNEL_NAME),
+)
+async def ordered_funnels(request: Request) -> Response:
+    """Return how far the users who entered each funnel on a day got, in order and in time, overall and per variant."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    wanted = read_name(request, "funnel_name")
+    found = await parts.database.run(lambda connection: read_ordered_funnels(connection, window, wanted))
+    return _answer({**window.header(now), **found})
+
+
+@protected.get(
+    "/retention",
+    summary="Retention by cohort day",
+    response_model=RetentionResponse,
+    responses=documented(400, 503),
+    openapi_extra=query_parameters(WINDOW_DAYS),
+)
+async def retention(request: Request) -> Response:
+    """Return how many of each day's new users were active 1, 3, 7, 14 and 30 days later, overall and per variant."""
+    parts = services(request)
+    now = parts.clock()
+    window = read_window(request, now)
+    found = await parts.database.run(lambda connection: read_retention(connection, window))
+    return _answer({**window.header(now), **found})
 
 
 router.include_router(protected)

@@ -5,7 +5,8 @@ SELECT
     daily_metric_rollups.day,
     daily_metric_rollups.metric_name,
     daily_metric_rollups.dimension_key,
-    daily_metric_rollups.value
+    daily_metric_rollups.value,
+    daily_metric_rollups.run_id
 FROM daily_metric_rollups
 WHERE daily_metric_rollups.tenant_id = %(tenant_id)s
     AND daily_metric_rollups.day BETWEEN %(first_day)s AND %(last_day)s

@@ -7,7 +7,8 @@ SELECT
     experiment_metric_rollups.variant_id,
     experiment_metric_rollups.metric_name,
     experiment_metric_rollups.value,
-    experiment_metric_rollups.dimensions
+    experiment_metric_rollups.dimensions,
+    experiment_metric_rollups.run_id
 FROM experiment_metric_rollups
 WHERE experiment_metric_rollups.tenant_id = %(tenant_id)s
     AND (%(experiment_id)s::text IS NULL OR experiment_metric_rollups.experiment_id = %(experiment_id)s)

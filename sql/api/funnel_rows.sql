@@ -8,7 +8,8 @@ SELECT
     funnel_rollups.experiment_id,
     funnel_rollups.variant_id,
     funnel_rollups.users_count,
-    funnel_rollups.events_count
+    funnel_rollups.events_count,
+    funnel_rollups.run_id
 FROM funnel_rollups
 WHERE funnel_rollups.tenant_id = %(tenant_id)s
     AND (%(funnel_name)s::text IS NULL OR funnel_rollups.funnel_name = %(funnel_name)s)

@@ -6,7 +6,8 @@ WITH window_rows AS (
         daily_metric_rollups.day,
         daily_metric_rollups.metric_name,
         daily_metric_rollups.dimension_key,
-        daily_metric_rollups.value
+        daily_metric_rollups.value,
+        daily_metric_rollups.run_id
     FROM daily_metric_rollups
     WHERE daily_metric_rollups.tenant_id = %(tenant_id)s
         AND daily_metric_rollups.day BETWEEN %(first_day)s AND %(last_day)s
@@ -20,7 +21,8 @@ latest AS (
 SELECT
     latest.day,
     window_rows.metric_name,
-    window_rows.value
+    window_rows.value,
+    ARRAY[window_rows.run_id] AS run_ids
 FROM latest
 INNER JOIN window_rows
     ON window_rows.day = latest.day
@@ -30,7 +32,8 @@ UNION ALL
 SELECT
     latest.day,
     'sessions_submitted_total',
-    coalesce(sum(window_rows.value) FILTER (WHERE window_rows.metric_name = 'sessions_submitted'), 0)
+    coalesce(sum(window_rows.value) FILTER (WHERE window_rows.metric_name = 'sessions_submitted'), 0),
+    array_agg(DISTINCT window_rows.run_id) FILTER (WHERE window_rows.metric_name = 'sessions_submitted')
 FROM latest
 INNER JOIN window_rows
     ON TRUE

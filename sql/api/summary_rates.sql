@@ -5,7 +5,8 @@ SELECT
     experiment_metric_rollups.experiment_id,
     experiment_metric_rollups.variant_id,
     experiment_metric_rollups.day,
-    experiment_metric_rollups.value
+    experiment_metric_rollups.value,
+    experiment_metric_rollups.run_id
 FROM experiment_metric_rollups
 WHERE experiment_metric_rollups.tenant_id = %(tenant_id)s
     AND experiment_metric_rollups.metric_name = 'logging_rate_24h_by_variant'

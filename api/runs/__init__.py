@@ -1,0 +1,1 @@
+"""The history of runs: what published the numbers, and from what."""

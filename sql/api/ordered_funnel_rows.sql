@@ -1,0 +1,33 @@
+-- Ordered funnel rows of a window of cohort days; complete: a run of the job has seen the end of the last window.
+-- Grain: one row per day, funnel, step and dimension, in that order; the overall row of a step comes first.
+-- Parameters: tenant_id text, funnel_name text (NULL: all), first_day, last_day date (both included).
+SELECT
+    funnel_cohort_rollups.day,
+    funnel_cohort_rollups.funnel_name,
+    funnel_cohort_rollups.step_number,
+    funnel_cohort_rollups.step_name,
+    funnel_cohort_rollups.experiment_id,
+    funnel_cohort_rollups.variant_id,
+    funnel_cohort_rollups.users_count,
+    funnel_cohort_rollups.median_seconds,
+    funnel_cohort_rollups.window_seconds,
+    coalesce(
+        funnel_cohort_rollups.complete_at <= (
+            SELECT max(rollup_runs.as_of)
+            FROM rollup_runs
+            WHERE rollup_runs.job_name = 'funnel_cohort_rollup'
+                AND rollup_runs.status = 'SUCCESS'
+        ),
+        FALSE
+    ) AS complete,
+    funnel_cohort_rollups.run_id
+FROM funnel_cohort_rollups
+WHERE funnel_cohort_rollups.tenant_id = %(tenant_id)s
+    AND (%(funnel_name)s::text IS NULL OR funnel_cohort_rollups.funnel_name = %(funnel_name)s)
+    AND funnel_cohort_rollups.day BETWEEN %(first_day)s AND %(last_day)s
+ORDER BY
+    funnel_cohort_rollups.day,
+    funnel_cohort_rollups.funnel_name,
+    funnel_cohort_rollups.step_number,
+    funnel_cohort_rollups.experiment_id NULLS FIRST,
+    funnel_cohort_rollups.variant_id NULLS FIRST

@@ -1,0 +1,29 @@
+-- Retention rows of a window of cohort days; complete: a run of the job has seen the end of the day looked at.
+-- Grain: one row per day, period and dimension, in that order; the overall row of a period comes first.
+-- Parameters: tenant_id text, first_day, last_day date (both included).
+SELECT
+    retention_rollups.day,
+    retention_rollups.days_after,
+    retention_rollups.experiment_id,
+    retention_rollups.variant_id,
+    retention_rollups.cohort_size,
+    retention_rollups.retained_users,
+    retention_rollups.rate,
+    coalesce(
+        retention_rollups.complete_at <= (
+            SELECT max(rollup_runs.as_of)
+            FROM rollup_runs
+            WHERE rollup_runs.job_name = 'retention_rollup'
+                AND rollup_runs.status = 'SUCCESS'
+        ),
+        FALSE
+    ) AS complete,
+    retention_rollups.run_id
+FROM retention_rollups
+WHERE retention_rollups.tenant_id = %(tenant_id)s
+    AND retention_rollups.day BETWEEN %(first_day)s AND %(last_day)s
+ORDER BY
+    retention_rollups.day,
+    retention_rollups.days_after,
+    retention_rollups.experiment_id NULLS FIRST,
+    retention_rollups.variant_id NULLS FIRST

@@ -1,0 +1,13 @@
+-- Reads the rows of experiment_metric_rollups that a run published and no later run has replaced.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Parameters: run_id uuid.
+SELECT
+    tenant_id,
+    day,
+    experiment_id,
+    variant_id,
+    metric_name,
+    value,
+    dimensions
+FROM experiment_metric_rollups
+WHERE run_id = %(run_id)s

@@ -1,0 +1,18 @@
+-- Reads the rows of funnel_cohort_rollups that a run published and no later run has replaced.
+-- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Parameters: run_id uuid.
+SELECT
+    tenant_id,
+    day,
+    funnel_name,
+    step_name,
+    dimension_key,
+    step_number,
+    experiment_id,
+    variant_id,
+    users_count,
+    median_seconds,
+    window_seconds,
+    complete_at
+FROM funnel_cohort_rollups
+WHERE run_id = %(run_id)s
