@@ -3,10 +3,12 @@
 A chain of equations, each for every tenant and UTC day of receipt, so that what does not balance names its day:
 
     received = stored + duplicate + rejected            the ledger in itself
-    stored   = rows in Postgres                         nothing lost or slipped in after the commit
+    stored   = rows in Postgres + pruned + erased       nothing lost or slipped in after the commit
     rejected = letters + replayed + dropped + not kept  refused events are kept, or it is known why not
-    exported = rows in the lake                         by day of receipt; by day of occurrence `lake_matches_postgres`
+    exported + pruned = rows in the lake                by day of receipt; by day of occurrence `lake_matches_postgres`
                                                         compares the very ids
+
+Pruned events are in the lake alone, erased ones are nowhere.
 
 Reads everything and changes nothing.
 """
@@ -42,6 +44,8 @@ class DayAccount:
     replayed: int = 0
     dropped: int = 0
     not_kept: int = 0
+    pruned: int = 0
+    erased: int = 0
     in_lake: int = 0
 
 
@@ -114,10 +118,10 @@ EQUATIONS = (
         "{left} events received by the ledger, {right} accounted for in it",
     ),
     _Equation(
-        "stored = rows in Postgres",
+        "stored = rows in Postgres + pruned + erased",
         lambda account: account.stored,
-        lambda account: account.in_postgres,
-        "{left} events stored by the ledger, {right} found in Postgres",
+        lambda account: account.in_postgres + account.pruned + account.erased,
+        "{left} events stored by the ledger, {right} in Postgres, pruned or erased",
     ),
     _Equation(
         "rejected = letters + replayed + dropped + not kept",
@@ -126,13 +130,13 @@ EQUATIONS = (
         "{left} events rejected by the ledger, {right} dead letters kept or accounted for",
     ),
     _Equation(
-        "exported = rows in the lake, by day of receipt",
-        lambda account: account.exported,
+        "exported + pruned = rows in the lake, by day of receipt",
+        lambda account: account.exported + account.pruned,
         lambda account: account.in_lake,
-        "{left} exported events in Postgres, {right} in the lake",
+        "{left} exported events in Postgres or pruned, {right} in the lake",
     ),
 )
-BY_ID = "exported = rows in the lake, by day of occurrence and id"
+BY_ID = "exported + pruned = rows in the lake, by day of occurrence and id"
 TOTALS = "tenant {0}: the cap counts {1} dead letters of {2} bytes, there are {3} of {4}"
 
 

@@ -7,7 +7,6 @@ their events as rejected, so that ledger and letters agree. Reading a letter as 
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ import psycopg
 from pipeline.settings import Settings
 from pipeline.statements import statement
 
-SLOTS = 16
 MAX_REASON_CHARACTERS = 500
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -134,7 +132,6 @@ def book(
             {
                 "tenant_id": tenant_id,
                 "day": day,
-                "slot": _slot(),
                 "replayed": found["replayed"],
                 "dropped": found["dropped"],
                 "not_kept": found["not_kept"],
@@ -215,7 +212,7 @@ def add_to_totals(connection: psycopg.Connection, tenant_id: str, letters: int, 
     """Count letters that were added to a tenant's in this transaction; negative when they were removed."""
     connection.execute(
         statement("dead_letters/add_to_totals"),
-        {"tenant_id": tenant_id, "slot": _slot(), "letters": letters, "bytes": size},
+        {"tenant_id": tenant_id, "letters": letters, "bytes": size},
     )
 
 
@@ -251,7 +248,3 @@ def _exceeds(connection: psycopg.Connection, tenant_id: str, cap: Cap) -> bool:
 
 def _kept(row: tuple[Any, ...]) -> KeptLetter:
     return KeptLetter(row[0], DeadLetter(*row[1:]))
-
-
-def _slot() -> int:
-    return threading.get_native_id() % SLOTS

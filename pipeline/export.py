@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -24,6 +24,7 @@ from pipeline.export_stamps import Stamps
 from pipeline.lake import EXPORT_WATERMARK, Lake, LakeError
 from pipeline.lake_commit import commit
 from pipeline.lake_files import DayFiles, NewFile
+from pipeline.pruned_rows import count_pruned, keep_pruned
 from pipeline.read_ahead import read_ahead
 
 # App transactions that record, with every export, where its rows came from.
@@ -68,9 +69,11 @@ def export(
 
     Safe to call at any time, by several processes at once: the second waits and finds what is newer. Cost follows the
     number of new rows; memory does not. `rebuild` exports everything and replaces the table's contents in one commit:
-    the repair after a restore. `rows_written` is told the running total.
-    Raises SourceChangedError when the database is not the one the lake was filled from, LakeError when the lake cannot
-    be written, psycopg.Error or adbc_driver_manager.Error when the database fails; the lake is unchanged then.
+    the repair after a restore; events that were pruned are in the lake alone, and stay. `rows_written` is told the
+    running total.
+    Raises SourceChangedError when the database is not the one the lake was filled from, or the lake is gone that held
+    pruned events, LakeError when the lake cannot be written, psycopg.Error or adbc_driver_manager.Error when the
+    database fails; the lake is unchanged then.
     """
     started = time.monotonic()
     if lake.folder is None:
@@ -79,15 +82,26 @@ def export(
         _memory_given_back(),
         connect(database_url, application="tidemark-export", autocommit=True) as connection,
         advisory_lock(connection, AdvisoryLock.EXPORT),
+        ExitStack() as rebuilding,
     ):
         if rebuild:
+            for lock in (AdvisoryLock.PRUNE, AdvisoryLock.LAKE_REWRITE):
+                rebuilding.enter_context(advisory_lock(connection, lock))
             restamp(database_url)
         table = lake.table()
+        if table is None and not rebuild and (pruned := sum(count_pruned(connection).values())):
+            raise SourceChangedError(
+                f"there is no lake at {lake.location}, but {pruned} events were pruned and are nowhere else: check"
+                " TIDEMARK_HOME, bring the lake back from a backup, or run `./tidemark export --rebuild` to begin a new"
+                " one without them"
+            )
         lo = 0 if rebuild or table is None else table.transaction_version(EXPORT_WATERMARK) or 0
         with export_transaction(database_url, lo) as transaction:
-            _check(transaction.source, None if rebuild else table, lo)
+            check_source(transaction.source, None if rebuild else table, lo)
             stamps = Stamps(database_url, transaction.source.snapshot)
-            files = _write(transaction, lo, stamps, DayFiles(lake.folder), rows_written)
+            days = DayFiles(lake.folder)
+            kept = keep_pruned(connection, lake.read(table), days) if rebuild and table is not None else 0
+            files = _write(transaction, lo, stamps, days, rows_written, kept=kept)
         hi = transaction.source.hi
         version = None if table is None else table.version()
         if files or (rebuild and table is not None):
@@ -108,11 +122,17 @@ def export(
 
 
 def _write(
-    transaction: ExportTransaction, lo: int, stamps: Stamps, files: DayFiles, rows_written: RowsWritten | None
+    transaction: ExportTransaction,
+    lo: int,
+    stamps: Stamps,
+    files: DayFiles,
+    rows_written: RowsWritten | None,
+    *,
+    kept: int,
 ) -> list[NewFile]:
     if transaction.source.hi <= lo:
         return []
-    total = 0
+    total = kept
     try:
         for chunk in chunks(read_ahead(transaction.rows(), BATCHES_AHEAD)):
             for part in split_days(chunk, stamps):
@@ -137,7 +157,8 @@ def _memory_given_back() -> Iterator[None]:
         pa.set_memory_pool(usual)
 
 
-def _check(source: Source, table: DeltaTable | None, lo: int) -> None:
+def check_source(source: Source, table: DeltaTable | None, lo: int) -> None:
+    """Raise SourceChangedError when a database is not the one the table, exported up to `lo`, was filled from."""
     repair = "run `./tidemark export --rebuild` to export everything from this database anew"
     if source.has_foreign_rows:
         raise SourceChangedError(

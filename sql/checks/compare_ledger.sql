@@ -38,6 +38,18 @@ letters AS (
         (received_at AT TIME ZONE 'UTC')::date
 ),
 
+removed AS (
+    SELECT
+        tenant_id,
+        received_day AS day,
+        (sum(events) FILTER (WHERE reason = 'pruned'))::bigint AS pruned,
+        (sum(events) FILTER (WHERE reason = 'erased'))::bigint AS erased
+    FROM removed_events
+    GROUP BY
+        tenant_id,
+        received_day
+),
+
 gone AS (
     SELECT
         tenant_id,
@@ -63,11 +75,14 @@ SELECT
     coalesce(letters.letters, 0) AS letters,
     coalesce(gone.replayed, 0) AS replayed,
     coalesce(gone.dropped, 0) AS dropped,
-    coalesce(gone.not_kept, 0) AS not_kept
+    coalesce(gone.not_kept, 0) AS not_kept,
+    coalesce(removed.pruned, 0) AS pruned,
+    coalesce(removed.erased, 0) AS erased
 FROM booked
 FULL JOIN found USING (tenant_id, day)
 FULL JOIN letters USING (tenant_id, day)
 FULL JOIN gone USING (tenant_id, day)
+FULL JOIN removed USING (tenant_id, day)
 ORDER BY
     tenant_id,
     day

@@ -97,6 +97,14 @@ stored AS (
     FROM incoming_events AS incoming
     LEFT JOIN stamps
         ON stamps.source = incoming.source
+    -- Removed since, and so known. OFFSET 0 keeps this a look-up by id: a join might read all ids there ever were.
+    WHERE NOT EXISTS (
+        SELECT
+        FROM removed_event_ids AS removed
+        WHERE removed.event_id = incoming.event_id
+            AND removed.tenant_id = incoming.tenant_id
+        OFFSET 0
+    )
     ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
     ON CONFLICT (tenant_id, event_id) DO NOTHING
     RETURNING tenant_id, received_at

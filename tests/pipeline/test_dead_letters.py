@@ -13,7 +13,6 @@ import pytest
 
 from pipeline.dead_letters import (
     MAX_REASON_CHARACTERS,
-    SLOTS,
     Cap,
     DeadLetter,
     Selection,
@@ -130,28 +129,23 @@ def test_two_writers_that_drop_at_once_do_not_wait_and_do_not_drop_twice_as_many
 ) -> None:
     cap = Cap(letters=10)
     keep_all(connection, [letter(number) for number in range(10)], cap)
-    with psycopg.connect(database_url) as first, thread_of_another_slot() as elsewhere:
+    with psycopg.connect(database_url) as first, another_slot(database_url, first) as second:
         assert keep(first, [letter(10)], cap) == 1  # holds the lock of letter 0
-        dropped = elsewhere.submit(keep_without_waiting, database_url, [letter(11)], cap).result()
-        assert dropped == 0, "the one to drop is being dropped"
+        assert keep_all(second, [letter(11)], cap) == 0, "the one to drop is being dropped"
     assert kept_indexes(connection) == list(range(1, 12))
     assert keep_all(connection, [letter(12)], cap) == 2
     assert kept_indexes(connection) == list(range(3, 13))
 
 
-def keep_without_waiting(database_url: str, letters: Sequence[DeadLetter], cap: Cap) -> int:
-    with psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=1ms") as own:
-        return keep_all(own, letters, cap)
-
-
 @contextmanager
-def thread_of_another_slot() -> Iterator[ThreadPoolExecutor]:
-    """A thread whose totals are in another row than this one's."""
+def another_slot(database_url: str, first: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection that waits for nobody, and whose totals are in another row than those of the first."""
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        while pool.submit(threading.get_native_id).result() % SLOTS == threading.get_native_id() % SLOTS:
-            pool = stack.enter_context(ThreadPoolExecutor(1))
-        yield pool
+        while True:
+            other = stack.enter_context(psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=1ms"))
+            if (other.info.backend_pid - first.info.backend_pid) % 16:
+                break
+        yield other
 
 
 def test_many_writers_at_the_cap_neither_deadlock_nor_lose_count(
