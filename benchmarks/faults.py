@@ -1,4 +1,4 @@
-"""The fault tests of ingestion, and what they counted: `python -m benchmarks.faults [--full]`.
+"""The fault tests of ingestion and of the lake, and what they counted: `python -m benchmarks.faults [--full]`.
 
 Without `--full` they have the size of every test run (about two minutes), with it the size that the promises are
 measured by (about fifteen). The disk tests mount a small disk, which takes root, and one test needs strace.
@@ -14,7 +14,12 @@ import sys
 from benchmarks.rollups import machine
 from pipeline.settings import REPOSITORY
 
-TESTS = "tests/api/faults"
+TESTS = (
+    "tests/api/faults",
+    "tests/pipeline/test_erasure_faults.py",
+    "tests/pipeline/test_maintenance_faults.py",
+    "tests/pipeline/test_refresh_faults.py",
+)
 MARK = "faults: "
 LIMIT_SECONDS = 1_800
 
@@ -33,7 +38,7 @@ def main() -> None:
 def run(*, full: bool, only: str) -> int:
     """Run the tests and pass on what they count, as a list; returns the exit code."""
     command = [
-        sys.executable, "-m", "pytest", TESTS, "-s", "-q", "-p", "no:xdist", "-p", "no:cacheprovider",
+        sys.executable, "-m", "pytest", *TESTS, "-s", "-q", "-p", "no:xdist", "-p", "no:cacheprovider",
         "--timeout", str(LIMIT_SECONDS), "-k", only,
     ]  # fmt: skip
     environment = {**os.environ, "TIDEMARK_FAULTS": "full" if full else "short"}

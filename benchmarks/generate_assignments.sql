@@ -1,6 +1,6 @@
 -- Generates the assignments of the benchmark's users in both experiments, made when each user begins.
 -- Grain and key: one row per user and experiment.
--- Parameters: users, seed bigint, first_moment timestamptz.
+-- Parameters: users, seed, span bigint (microseconds), first_moment timestamptz.
 INSERT INTO assignments (
     tenant_id,
     anonymous_user_id,
@@ -13,7 +13,7 @@ SELECT
     md5('person' || person)::uuid::text,
     chosen.experiment_id,
     chosen.variant_id,
-    %(first_moment)s::timestamptz + 2592000000000 * person / %(users)s * interval '1 microsecond'
+    %(first_moment)s::timestamptz + %(span)s::bigint * person / %(users)s * interval '1 microsecond'
 FROM generate_series(0::bigint, %(users)s::bigint - 1) AS person
 CROSS JOIN LATERAL (
     VALUES

@@ -1,11 +1,11 @@
--- Generates a stretch of the benchmark's events, in the order of their arrival over 30 days: new users every moment, one
--- event in ten up to 18 hours late.
+-- Generates a stretch of the benchmark's events, in the order of their arrival: new users every moment, one event in
+-- ten up to 18 hours late.
 -- Grain and key: one event per number from first_number to last_number; every value follows from number and seed.
--- Parameters: first_number, last_number, events, users, seed bigint, first_moment timestamptz.
+-- Parameters: first_number, last_number, events, users, seed, span bigint (microseconds), first_moment timestamptz.
 WITH draws AS (
     SELECT
         number,
-        (2592000000000.0 * number / %(events)s)::bigint AS arrival,
+        (%(span)s::numeric * number / %(events)s)::bigint AS arrival,
         abs(hashint8extended(number, %(seed)s) %% greatest(%(users)s * number / %(events)s, 1)) AS person,
         abs(hashint8extended(number, %(seed)s + 2) %% 100) AS kind,
         abs(hashint8extended(number, %(seed)s + 3) %% 1000) AS lateness
@@ -23,7 +23,7 @@ timed AS (
                 WHEN lateness < 900 THEN lateness * 10000
                 ELSE (lateness - 899) * 660000000
             END,
-            2592000000000 * person / %(users)s
+            %(span)s::bigint * person / %(users)s
         ) * interval '1 microsecond' AS occurred_at
     FROM draws
 )

@@ -79,10 +79,11 @@ def measure(events: int, home: Path) -> dict[str, Any]:
     return result
 
 
-def generate(database_url: str, events: int) -> None:
+def generate(database_url: str, events: int, first_moment: datetime = FIRST_MOMENT, days: int = 30) -> None:
     """Write events and assignments with the server's own generator; nothing when they are there already."""
     users = max(int(events * USERS_PER_EVENT), 100)
-    common = {"events": events, "users": users, "seed": SEED, "first_moment": FIRST_MOMENT}
+    span = days * 86_400_000_000
+    common = {"events": events, "users": users, "seed": SEED, "first_moment": first_moment, "span": span}
     with connect(database_url, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM event_logs").fetchone()
         if row and row[0] == events:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import urllib.request
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 from cli.child_process import Child
@@ -21,6 +22,7 @@ from pipeline.settings import REPOSITORY, Settings
 INSTANCE = REPOSITORY / "dagster_project" / "instance" / "dagster.yaml"
 DEFINITIONS = "dagster_project.definitions"
 LOCATION = "tidemark"
+RANGE_JOB = "recompute"
 HOST = "127.0.0.1"  # the UI and the code server have no sign-in
 WEBSERVER_ANSWER_SECONDS = 2
 
@@ -76,6 +78,14 @@ def daemon(environment: Mapping[str, str], workspace: Path) -> Child:
         environment,
         REPOSITORY,
     )
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Return the tags by which one run of RANGE_JOB materializes the UTC days from `first` to `last`."""
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
 
 
 def write_workspace(path: Path, code_server_port: int) -> None:

@@ -16,24 +16,25 @@ from dagster_project.reports import (
 )
 from dagster_project.resources import Deployment
 from dagster_project.same_run import staged_runs
-from pipeline.export import export
-from pipeline.jobs import job_named
+from pipeline.jobs import DEFAULT_STRETCH_DAYS, job_named
 from pipeline.publish import publish
+from pipeline.refresh import take_in
 from pipeline.rollups import stage
 from pipeline.staging import load_staged
 
 GROUP = "tidemark"
-SINGLE_RUN = dg.BackfillPolicy.single_run()
+# A backfill is cut into runs of so many days: one that fails undoes none of the others, and can be repeated alone.
+IN_STRETCHES = dg.BackfillPolicy.multi_run(max_partitions_per_run=DEFAULT_STRETCH_DAYS)
 # Only the export fails for passing reasons; a rollup that fails does so again, with every day of its range.
 RETRY_EXPORT = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 
 @dg.asset(
-    group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, retry_policy=RETRY_EXPORT, kinds={"deltalake"}
+    group_name=GROUP, partitions_def=DAYS, backfill_policy=IN_STRETCHES, retry_policy=RETRY_EXPORT, kinds={"deltalake"}
 )
 def events(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
     """Every acknowledged event, in the lake: asking for any day exports all that is new, whatever its day."""
-    exported = export(deployment.database_url, deployment.lake())
+    exported = take_in(deployment.settings(), deployment.database_url, deployment.now())
     snapshot = deployment.lake().snapshot(exported.lake_version)
     asked = days_of(context.partition_keys)
     for day in asked:
@@ -54,7 +55,7 @@ def computing_asset(job: str, description: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=f"{job}_rollup", description=description, deps=[events],
-        group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, kinds={"duckdb"},
+        group_name=GROUP, partitions_def=DAYS, backfill_policy=IN_STRETCHES, kinds={"duckdb"},
     )  # fmt: skip
     def rollup(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
         settings, as_of = deployment.settings(), deployment.now()
@@ -72,7 +73,7 @@ def publishing_asset(job: str, description: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=job_named(job).table, description=description, deps=[f"{job}_rollup"],
-        group_name=GROUP, partitions_def=DAYS, backfill_policy=SINGLE_RUN, kinds={"postgres"},
+        group_name=GROUP, partitions_def=DAYS, backfill_policy=IN_STRETCHES, kinds={"postgres"},
     )  # fmt: skip
     def published(context: dg.AssetExecutionContext, deployment: Deployment) -> dg.MaterializeResult[None]:
         settings = deployment.settings()
@@ -87,11 +88,18 @@ def publishing_asset(job: str, description: str) -> dg.AssetsDefinition:
 
 daily_rollup = computing_asset("daily", "Active and new users, sessions, logging rate, lag and volume, per day.")
 experiment_rollup = computing_asset("experiment", "Cohorts of each running experiment's variants, per day.")
-funnel_rollup = computing_asset("funnel", "Users and events at each step of the core journey, per day.")
+funnel_rollup = computing_asset("funnel", "Users and events at each step of the funnels, per day.")
+funnel_cohort_rollup = computing_asset("funnel_cohort", "How far those who entered a funnel on a day got, in order.")
+retention_rollup = computing_asset("retention", "How many of a day's new users came back 1 to 30 days later.")
 
 daily_metric_rollups = publishing_asset("daily", "The table behind the daily metrics endpoints and dashboard.")
 experiment_metric_rollups = publishing_asset("experiment", "The table behind the experiment endpoints and dashboard.")
 funnel_rollups = publishing_asset("funnel", "The table behind the funnel endpoint and dashboard.")
+funnel_cohort_rollups = publishing_asset("funnel_cohort", "The table behind the endpoint of ordered funnels.")
+retention_rollups = publishing_asset("retention", "The table behind the retention endpoint.")
 
-COMPUTED = [daily_rollup, experiment_rollup, funnel_rollup]  # in the order of JOBS
-PUBLISHED = [daily_metric_rollups, experiment_metric_rollups, funnel_rollups]  # likewise
+# In the order of JOBS, both.
+COMPUTED = [daily_rollup, experiment_rollup, funnel_rollup, funnel_cohort_rollup, retention_rollup]
+PUBLISHED = [
+    daily_metric_rollups, experiment_metric_rollups, funnel_rollups, funnel_cohort_rollups, retention_rollups,
+]  # fmt: skip

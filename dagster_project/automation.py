@@ -1,22 +1,26 @@
-"""What starts by itself: the nightly run, and a run for days whose events arrived late.
+"""What starts by itself: a refresh every few minutes, the nightly run, and a run for stale days that no refresh covers.
 
-Both are on by default, both ask for one range run of all assets, and neither computes anything.
+All are on by default, each asks for one run, and none computes anything.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from dagster_project.assets import PUBLISHED
+from dagster_project.assets import GROUP
 from dagster_project.partitions import FIRST_DAY, range_tags
+from dagster_project.refreshing import refresh
 from dagster_project.resources import Deployment
-from dagster_project.same_run import LAKE_ROWS
-from pipeline.jobs import DEFAULT_WINDOW_DAYS, LONGEST_FOLLOW_UP, MAXIMUM_WINDOW_DAYS
-from pipeline.lake import LakeSnapshot
+from pipeline import stale_days
+from pipeline.database import connect
+from pipeline.jobs import DEFAULT_WINDOW_DAYS, Window, first_computable_day
+from pipeline.user_state import UserState
 
 NIGHTLY_DAYS = DEFAULT_WINDOW_DAYS
+SECONDS_BETWEEN_LOOKS = 30
+# Small and frequent: it need not wait for all runs of a long backfill, only for the one under way.
+BEFORE_OTHERS = {"dagster/priority": "1"}
+REASON = "tidemark/reason"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -24,18 +28,17 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-HISTORY_LIMIT = 2_000
 
-refresh = dg.define_asset_job(
-    "refresh",
-    selection=dg.AssetSelection.all(),
-    description="Export, compute, check and publish a range of days.",
+recompute = dg.define_asset_job(
+    "recompute",
+    selection=dg.AssetSelection.groups(GROUP),
+    description="Export, compute, check and publish a range of days, whether their numbers can have changed or not.",
 )
 
 
 @dg.schedule(
     name="nightly",
-    job=refresh,
+    job=recompute,
     cron_schedule="15 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -49,56 +52,76 @@ def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.sensor(
-    name="late_days",
+    name="refresh_due",
     job=refresh,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Days of the lake that changed after their rollups were published, whoever exported them.",
+    description="Every TIDEMARK_REFRESH_MINUTES: export what is new, and compute exactly the days it changes.",
+)
+def refresh_due(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one refresh in each stretch of so many minutes, counted from 00:00 UTC, unless one is under way.
+
+    The cursor keeps the stretch that was dealt with; the run key keeps a repeated tick from asking twice.
+    """
+    minutes = deployment.settings().refresh_minutes
+    if minutes == 0:
+        return dg.SkipReason("TIDEMARK_REFRESH_MINUTES is 0: nothing is refreshed by itself.")
+    stretch = stretch_of(deployment.now(), minutes).isoformat()
+    if context.cursor == stretch:
+        return dg.SkipReason(f"A refresh was asked for after {stretch} already.")
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=refresh.name, statuses=UNFINISHED)) > 0:
+        return dg.SkipReason("A refresh is under way or waits for another run to end.")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"refresh-{stretch}", tags=BEFORE_OTHERS)], cursor=stretch
+    )
+
+
+@dg.sensor(
+    name="late_days",
+    job=recompute,
+    minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Without refreshes: one run over the published days whose numbers late events can have changed.",
 )
 def late_days(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg.SensorResult | dg.SkipReason:
-    """Compare the lake's events per day with those published, and ask for every day that the change can reach.
+    """Ask for one range run from the first stale day to the last, when no refresh will compute them.
 
-    An event of day D moves cohorts from D - 7 (their seven-day window) up to today (a first_seen that moved).
-    The cursor keeps the counts dealt with: a day whose run fails is asked for once, not for ever.
+    An export by somebody else has not marked its days yet: a run of today takes it in, and marks them. The cursor keeps
+    what was asked for, so that days whose run fails are asked for once, not for ever.
     """
+    settings = deployment.settings()
+    if settings.refresh_minutes > 0:
+        return dg.SkipReason("The next refresh computes every stale day.")
     if context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0:
-        return dg.SkipReason("A run is under way; the days are compared after it.")
-    snapshot = deployment.lake().snapshot()
+        return dg.SkipReason("A run is under way; stale days are looked for after it.")
+    lake = deployment.lake()
+    snapshot, state = lake.snapshot(), UserState(lake).snapshot()
     if snapshot is None:
         return dg.SkipReason("Nothing was exported yet.")
     today = deployment.now().date()
-    oldest = max(FIRST_DAY, today - timedelta(days=MAXIMUM_WINDOW_DAYS - 1))
-    rows = rows_per_day(snapshot, oldest, today)
-    seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
-    changed = {day: count for day, count in rows.items() if seen.get(day) != count}
-    late = unpublished(context.instance, changed)
-    if not late:
-        return dg.SensorResult(cursor=json.dumps(rows), skip_reason="Every day of the lake is published.")
-    first = max(oldest, min(late) - LONGEST_FOLLOW_UP)
-    tags = {**range_tags(first, today), "tidemark/reason": "late events"}
-    request = dg.RunRequest(run_key=f"late-days-{snapshot.version}", tags=tags)
-    return dg.SensorResult(run_requests=[request], cursor=json.dumps(rows))
+    if state is None or state.events_version < snapshot.version:
+        window, asked = Window(today, today), f"version {snapshot.version}"
+    else:
+        found = stale_window(deployment, max(FIRST_DAY, first_computable_day(deployment.now())))
+        if found is None:
+            return dg.SensorResult(skip_reason="Every published day is up to date.")
+        window, asked = found, f"{found.first} to {found.last}, version {snapshot.version}"
+    if context.cursor == asked:
+        return dg.SkipReason(f"A run for {asked} of the lake was asked for already; see why it failed.")
+    tags = {**range_tags(window.first, window.last), REASON: "late events"}
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=None, tags=tags)], cursor=asked)
 
 
-def rows_per_day(snapshot: LakeSnapshot, first: date, last: date) -> dict[str, int]:
-    """Return the events of a lake version by ISO day, for the days from `first` to `last`."""
-    return {day.isoformat(): snapshot.rows(day, day) for day in snapshot.days() if first <= day <= last}
+def stretch_of(moment: datetime, minutes: int) -> datetime:
+    """Return when the stretch of `minutes` that contains a moment began; stretches are counted from 00:00 UTC."""
+    midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + (moment - midnight) // timedelta(minutes=minutes) * timedelta(minutes=minutes)
 
 
-def unpublished(instance: dg.DagsterInstance, rows: Mapping[str, int]) -> list[date]:
-    """Return the days for which some published table rests on another number of events than `rows` says."""
-    late: set[str] = set()
-    for asset in PUBLISHED if rows else ():
-        published = _published_rows(instance, asset.key, rows)
-        late |= {day for day, count in rows.items() if published.get(day) != count}
-    return sorted(date.fromisoformat(day) for day in late)
-
-
-def _published_rows(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str]) -> dict[str, int]:
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(days))
-    newest: dict[str, int] = {}
-    for record in instance.fetch_materializations(wanted, limit=HISTORY_LIMIT).records:
-        event = record.asset_materialization
-        if event and event.partition and LAKE_ROWS in event.metadata:
-            newest.setdefault(event.partition, int(str(event.metadata[LAKE_ROWS].value)))
-    return newest
+def stale_window(deployment: Deployment, first: date) -> Window | None:
+    """Return the window from the first stale day of any job to the last, none before `first`; None without any."""
+    wanted = Window(first, deployment.now().date())
+    with connect(deployment.database_url, application="tidemark-late-days") as connection:
+        stale = stale_days.read(connection, wanted)
+    days = [day for found in stale.values() for day in found]
+    return Window(min(days), max(days)) if days else None

@@ -16,6 +16,7 @@ from dagster_project.same_run import LAKE_ROWS, RUN_IDS
 from pipeline.export import ExportResult
 from pipeline.lake import Lake, LakeSnapshot
 from pipeline.publish import PublishedRollup
+from pipeline.refresh import RefreshResult
 from pipeline.staging import StagedRollup
 
 ROW_COUNT = "dagster/row_count"
@@ -74,6 +75,26 @@ def published_days(staged: Sequence[StagedRollup], lake: Lake) -> Iterator[tuple
         for day in rollup.window.days():
             events = 0 if snapshot is None else snapshot.rows(day, day)
             yield day, {ROW_COUNT: rows[day], LAKE_ROWS: events}
+
+
+def refreshed_metadata(result: RefreshResult) -> Metadata:
+    """Describe a refresh: what it exported, what it published, and where its time went."""
+    return {
+        RUN_IDS: [str(published.run_id) for published in result.published.values()],
+        "rows_exported": result.exported_rows,
+        "days_published": {job: len(days) for job, days in result.days.items()},
+        "rows_written": sum(published.rows_written for published in result.published.values()),
+        "users_state": f"rebuilt: {result.why_rebuilt}" if result.why_rebuilt else "advanced",
+        **{f"{phase}_seconds": seconds for phase, seconds in result.seconds.items()},
+        **_lake_version(result.lake_version),
+    }
+
+
+def refreshed_day(lake_rows: int, published: PublishedRollup | None, version: int | None) -> Metadata:
+    """Describe a day that a refresh published, or with None a day of the lake: the events it rests on, and the run."""
+    if published is None:
+        return {ROW_COUNT: lake_rows, **_lake_version(version)}
+    return {LAKE_ROWS: lake_rows, RUN_IDS: [str(published.run_id)], **_lake_version(version)}
 
 
 def _lake_version(version: int | None) -> Metadata:

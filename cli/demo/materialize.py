@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from cli.child_process import Child, ChildProcess
-from cli.dagster_processes import DEFINITIONS, prepare_instance
+from cli.dagster_processes import DEFINITIONS, RANGE_JOB, prepare_instance, range_tags
 from cli.demo.folder import DemoError
 from pipeline.settings import REPOSITORY, Settings
 
@@ -44,8 +45,8 @@ def _command(environment: Mapping[str, str], first: date, last: date) -> Child:
     return Child(
         name="demo-materialize",
         command=(
-            *(sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*"),
-            *("--partition-range", f"{first}...{last}", "-m", DEFINITIONS),
+            *(sys.executable, "-m", "dagster", "job", "execute", "-m", DEFINITIONS, "-j", RANGE_JOB),
+            *("--tags", json.dumps(range_tags(first, last))),
         ),
         environment=environment,
         folder=REPOSITORY,

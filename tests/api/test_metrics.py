@@ -21,7 +21,11 @@ HEADER = {
     "window_start": "2026-02-13T00:00:00.000Z",
     "window_end": "2026-02-20T00:00:00.000Z",
 }
-PROTECTED = ("daily", "experiments", "funnels")
+PROTECTED = ("daily", "experiments", "funnels", "funnels/ordered", "retention")
+NOTHING_SHOWN: dict[str, Any] = {
+    "runs": [],
+    "freshness": {"newest_received_at": None, "computed_at": None, "lake_version": None},
+}
 
 
 class Publisher:
@@ -32,10 +36,25 @@ class Publisher:
         self._run = uuid.uuid4()
         connection.execute(
             "INSERT INTO rollup_runs"
-            " (run_id, job_name, status, window_start, window_end, as_of, code_version, sql_sha256)"
-            " VALUES (%s, 'daily_metrics_rollup', 'SUCCESS', %s, %s, %s, 'x', 'x')",
-            [self._run, NOW, NOW, NOW],
+            " (run_id, job_name, status, window_start, window_end, as_of, code_version, sql_sha256, lake_version,"
+            " finished_at) VALUES (%s, 'daily_metrics_rollup', 'SUCCESS', %s, %s, %s, 'x', 'x', 7, %s)",
+            [self._run, NOW, NOW, NOW, NOW - timedelta(minutes=2)],
         )
+        connection.execute(
+            "INSERT INTO run_provenance (run_id, file_ids, steps, inputs, parameters, engines, newest_received_at,"
+            " result_rows, result_sha256) VALUES (%s, '{}', '[]', '[]', '{}', '{}', %s, 0, '')",
+            [self._run, NOW - timedelta(minutes=3)],
+        )
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What an answer with this publisher's rows says of where they come from."""
+        ended = "2026-02-18T23:58:00.000Z"
+        run = {
+            "run_id": str(self._run), "job_name": "daily_metrics_rollup", "lake_version": 7, "finished_at": ended,
+        }  # fmt: skip
+        freshness = {"newest_received_at": "2026-02-18T23:57:00.000Z", "computed_at": ended, "lake_version": 7}
+        return {"runs": [run], "freshness": freshness}
 
     def daily(self, day: date, name: str, value: float, key: str = "overall", tenant: str = "default") -> None:
         self._connection.execute(
@@ -73,11 +92,16 @@ def get(client: httpx.Client, path: str) -> Any:
 
 
 def test_without_data_the_answers_say_so(client: httpx.Client) -> None:
-    assert get(client, "summary") == {"generated_at": HEADER["generated_at"], "metrics": []}
-    assert get(client, "daily") == {**HEADER, "no_data": True, "days": []}
-    assert get(client, "experiments") == {**HEADER, "no_data": True, "experiments": []}
-    assert get(client, "experiments?experiment_id=unknown") == {**HEADER, "no_data": True, "experiments": []}
-    assert get(client, "funnels") == {**HEADER, "no_data": True, "rows": []}
+    assert get(client, "summary") == {"generated_at": HEADER["generated_at"], "metrics": [], **NOTHING_SHOWN}
+    assert get(client, "daily") == {**HEADER, "no_data": True, "days": [], **NOTHING_SHOWN}
+    assert get(client, "experiments") == {**HEADER, "no_data": True, "experiments": [], **NOTHING_SHOWN}
+    assert get(client, "experiments?experiment_id=unknown") == {
+        **HEADER,
+        "no_data": True,
+        "experiments": [],
+        **NOTHING_SHOWN,
+    }
+    assert get(client, "funnels") == {**HEADER, "no_data": True, "rows": [], **NOTHING_SHOWN}
 
 
 def test_the_summary_shows_the_latest_day_in_the_contracts_order(client: httpx.Client, publisher: Publisher) -> None:
@@ -108,6 +132,7 @@ def test_the_summary_shows_the_latest_day_in_the_contracts_order(client: httpx.C
         {"metric_name": "logging_rate_24h", "value": 0.5, "dimensions": {"variant_id": "A", **rate}},
         {"metric_name": "logging_rate_24h", "value": 0.5, "dimensions": {"variant_id": "B", **rate}},
     ]
+    assert {name: answer[name] for name in ("runs", "freshness")} == publisher.shown
     total = get(client, "summary?window_days=8")["metrics"][2]
     assert total == {"metric_name": "sessions_submitted_total", "value": 110, "dimensions": {"window_days": 8}}
 
@@ -124,6 +149,7 @@ def test_days_are_ascending_and_volumes_are_by_name(client: httpx.Client, publis
     DailyResponse.model_validate(answer)
     assert answer == {
         **HEADER,
+        **publisher.shown,
         "no_data": False,
         "days": [
             {"day": "2026-02-13", "metrics": {"event_volume_by_name": {}, "dau": 3, "logging_rate_24h": 0.5}},
@@ -178,8 +204,9 @@ def test_experiments_of_any_status_are_listed_with_their_metrics(
         "experiment_id": "exp_b", "status": "RUNNING", "start_at": None, "end_at": None, "targeting": None,
         "variants": [], "latest_day": None, "latest_metrics_by_variant": {}, "series": [],
     }  # fmt: skip
-    assert answer == {**HEADER, "no_data": False, "experiments": [first, second]}
-    assert get(client, "experiments?experiment_id=exp_b") == {**HEADER, "no_data": True, "experiments": [second]}
+    assert answer == {**HEADER, **publisher.shown, "no_data": False, "experiments": [first, second]}
+    only = get(client, "experiments?experiment_id=exp_b")
+    assert only == {**HEADER, **NOTHING_SHOWN, "no_data": True, "experiments": [second]}
 
 
 def test_funnel_rows_are_overall_and_per_variant(client: httpx.Client, publisher: Publisher) -> None:
@@ -191,6 +218,7 @@ def test_funnel_rows_are_overall_and_per_variant(client: httpx.Client, publisher
     step = {"day": "2026-02-19", "funnel_name": "core_journey", "step_name": "exercise_logged"}
     assert answer == {
         **HEADER,
+        **publisher.shown,
         "no_data": False,
         "rows": [
             {**step, "experiment_id": None, "variant_id": None, "users_count": 5, "events_count": 10},
@@ -222,3 +250,18 @@ def test_the_token_is_checked_before_the_parameters(client: httpx.Client) -> Non
             assert response.status_code == 401
             assert response.json() == {"error": "Unauthorized", "message": "Missing or invalid dashboard token."}
     assert client.get("/v1/metrics/summary").status_code == 200
+
+
+def test_an_answer_names_just_the_runs_whose_rows_it_shows(
+    client: httpx.Client, publisher: Publisher, connection: psycopg.Connection
+) -> None:
+    other = Publisher(connection)
+    publisher.daily(TODAY, "dau", 1)
+    other.daily(TODAY - timedelta(days=7), "dau", 1)
+    other.experiment(TODAY, "exp", "A", "users_assigned", 1)
+    assert [run["run_id"] for run in get(client, "daily")["runs"]] == [publisher.shown["runs"][0]["run_id"]]
+    assert {run["run_id"] for run in get(client, "daily?window_days=8")["runs"]} == {
+        each.shown["runs"][0]["run_id"] for each in (publisher, other)
+    }
+    connection.execute("DELETE FROM run_provenance")
+    assert get(client, "daily")["freshness"]["newest_received_at"] is None

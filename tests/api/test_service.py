@@ -16,7 +16,14 @@ from api.assignment.models import AssignmentRequest, AssignmentResponse
 from api.errors import ErrorBody
 from api.health import HealthResponse
 from api.ingestion.models import EventsRequest, EventsResponse
-from api.metrics.models import DailyResponse, ExperimentsResponse, FunnelsResponse, SummaryResponse
+from api.metrics.models import (
+    DailyResponse,
+    ExperimentsResponse,
+    FunnelsResponse,
+    OrderedFunnelsResponse,
+    RetentionResponse,
+    SummaryResponse,
+)
 from api.operations.models import ReadyResponse
 from api.request_log import make_logger, note_user
 from api.retail.models import QueuedResponse, StatsError, StatsResponse, VisitErrors
@@ -146,7 +153,8 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
-        HealthResponse, QueuedResponse, ReadyResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
+        HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
+        StatsError, StatsResponse, SummaryResponse, VisitErrors,
     )
 }  # fmt: skip
 
@@ -160,6 +168,7 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
         ("get", "/health"), ("get", "/ready"), ("post", "/v1/assignment"), ("post", "/v1/events"),
         ("post", "/event"), ("get", "/stats"), ("get", "/v1/metrics/summary"),
         ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
+        ("get", "/v1/metrics/funnels/ordered"), ("get", "/v1/metrics/retention"),
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert "422" not in operation["responses"], path

@@ -47,9 +47,10 @@ def test_rollup_exports_computes_and_publishes(
     assert result["window_start"] == "2026-02-15T00:00:00.000Z"
     assert result["window_end"] == "2026-02-20T00:00:00.000Z"
     assert [job["job_name"] for job in result["jobs"]] == [
-        "daily_metrics_rollup", "experiment_metrics_rollup", "funnel_rollup",
+        "daily_metrics_rollup", "experiment_metrics_rollup", "funnel_rollup", "funnel_cohort_rollup",
+        "retention_rollup",
     ]  # fmt: skip
-    assert [job["ignored_count"] for job in result["jobs"]] == [0, 0, 0]
+    assert [job["ignored_count"] for job in result["jobs"]] == [0] * 5
     row = connection.execute(
         "SELECT sum(value) FROM daily_metric_rollups WHERE metric_name = 'event_volume_by_name'"
     ).fetchone()
@@ -113,3 +114,18 @@ def test_check_passes_and_names_the_day_when_something_is_off(
     assert done.returncode == 1
     assert f"conservation: {row[0]} of tenant default:" in done.stderr
     assert json.loads(done.stdout)["ok"] is False
+
+
+def test_funnels_are_printed_or_their_mistake_is_named(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = answer(tidemark(tmp_path, database_url, "funnels"))
+    assert [funnel["name"] for funnel in shown["funnels"]] == ["core_journey"]
+    path = tmp_path / "funnels.json"
+    path.write_text('{"version": 1, "funnels": [{"name": "buy", "window": "8w", "steps": []}]}')
+    monkeypatch.setenv("TIDEMARK_FUNNELS", str(path))
+    for command in ("funnels", "rollup"):
+        done = tidemark(tmp_path, database_url, command)
+        assert done.returncode == 1
+        assert f"tidemark: {path}: funnel 'buy': field 'steps': needs at least 2\n" in done.stderr
+        assert done.stdout == ""

@@ -9,32 +9,45 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from cli.dagster_processes import DEFINITIONS, LOCATION
+from cli.dagster_processes import DEFINITIONS, LOCATION, RANGE_JOB, range_tags
+from dagster_project import partitions
 from dagster_project.assets import COMPUTED, PUBLISHED
 from dagster_project.definitions import ASSETS, CHECKS, defs
 from dagster_project.partitions import DAYS
 from pipeline.jobs import JOBS, job_named
 from pipeline.settings import REPOSITORY
+from tests.makers import NOW
 
 GRAPH = {
     "events": set(),
     "daily_rollup": {"events"},
     "experiment_rollup": {"events"},
     "funnel_rollup": {"events"},
+    "funnel_cohort_rollup": {"events"},
+    "retention_rollup": {"events"},
     "daily_metric_rollups": {"daily_rollup"},
     "experiment_metric_rollups": {"experiment_rollup"},
     "funnel_rollups": {"funnel_rollup"},
+    "funnel_cohort_rollups": {"funnel_cohort_rollup"},
+    "retention_rollups": {"retention_rollup"},
+    "compacted_lake": set(),
+    "pruned_events": {"compacted_lake"},
+    "vacuumed_lake": {"compacted_lake"},
 }
 BLOCKING = {
     "events:lake_matches_postgres",
     "daily_rollup:keeps_its_rules",
     "experiment_rollup:keeps_its_rules",
     "funnel_rollup:keeps_its_rules",
+    "funnel_cohort_rollup:keeps_its_rules",
+    "retention_rollup:keeps_its_rules",
 }
 WARNING = {
     "daily_metric_rollups:is_fresh",
     "experiment_metric_rollups:is_fresh",
     "funnel_rollups:is_fresh",
+    "funnel_cohort_rollups:is_fresh",
+    "retention_rollups:is_fresh",
 }
 
 
@@ -55,10 +68,10 @@ def test_the_assets_and_what_each_waits_for() -> None:
     assert found == GRAPH
 
 
-def test_every_asset_shares_the_days_and_runs_a_range_in_one_run() -> None:
+def test_every_asset_shares_the_days_and_backfills_them_in_stretches() -> None:
     for asset in ASSETS:
         assert asset.partitions_def is DAYS
-        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+        assert asset.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=30)
         assert asset.group_names_by_key[asset.key] == "tidemark"
 
 
@@ -79,18 +92,26 @@ def test_the_checks_and_which_of_them_stop_what_follows() -> None:
 
 
 def test_no_check_has_partitions_of_its_own_for_dagster_would_show_a_range_as_skipped() -> None:
-    assert [spec.partitions_def for check in CHECKS for spec in check.check_specs] == [None] * 7
+    assert [spec.partitions_def for check in CHECKS for spec in check.check_specs] == [None] * (1 + 2 * len(JOBS))
 
 
 def test_the_schedule_and_the_sensors_are_on_by_default() -> None:
     repository = defs.get_repository_def()
     assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
-        "nightly": "RUNNING"
+        "nightly": "RUNNING",
+        "nightly_maintenance": "RUNNING",
     }
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
+        "refresh_due": "RUNNING",
         "late_days": "RUNNING",
         "abandoned_runs": "RUNNING",
     }
+
+
+def test_the_jobs_have_the_names_that_commands_use() -> None:
+    names = {job.name for job in defs.get_repository_def().get_all_jobs()}
+    assert {RANGE_JOB, "refresh"} <= names
+    assert range_tags(NOW.date(), NOW.date()) == partitions.range_tags(NOW.date(), NOW.date())
 
 
 def test_the_workspace_names_the_location_as_the_supervisor_does() -> None:

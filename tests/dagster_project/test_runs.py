@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from pipeline.jobs import JOBS, job_named
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, add_experiment, assign, event_row, event_rows
 
@@ -37,7 +38,7 @@ def test_one_day_is_exported_computed_checked_and_published(installation: Instal
     users = {row.anonymous_user_id for row in rows}
     dau = installation.published("SELECT day, value FROM daily_metric_rollups WHERE metric_name = 'dau'")
     assert dau == [(yesterday, float(len(users)))]
-    assert len(list(result.get_asset_check_evaluations())) == 7
+    assert len(list(result.get_asset_check_evaluations())) == 1 + 2 * len(JOBS)
     assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
 
 
@@ -59,8 +60,8 @@ def test_a_range_is_one_run_with_metadata_for_each_day(installation: Installatio
     assert {values["lake_version"] for values in exported.values()} == {0}
 
     runs = dict(installation.published("SELECT run_id::text, rows_written FROM rollup_runs WHERE status = 'SUCCESS'"))
-    assert len(runs) == 3
-    for name in ("daily_metric_rollups", "experiment_metric_rollups", "funnel_rollups"):
+    assert len(runs) == len(JOBS)
+    for name in (job_named(job).table for job in JOBS):
         published = metadata(result, name)
         assert published.keys() == days
         whole = published[FIRST.isoformat()]
@@ -68,7 +69,7 @@ def test_a_range_is_one_run_with_metadata_for_each_day(installation: Installatio
         assert sum(int(str(values["dagster/row_count"])) for values in published.values()) == whole["rows_written"]
         assert {day: values["lake_rows"] for day, values in published.items()} == {day: per_day[day] for day in days}
         assert whole.keys() >= {"seconds", "ignored_count", "lake_version"}
-    for name in ("daily_rollup", "experiment_rollup", "funnel_rollup"):
+    for name in (f"{job}_rollup" for job in JOBS):
         preview = str(metadata(result, name)[LAST.isoformat()]["preview"])
         assert 3 <= len(preview.splitlines()) <= 12
         assert LAST.isoformat() in preview
@@ -127,5 +128,5 @@ def test_a_publication_without_its_computation_says_what_to_do(installation: Ins
 def test_days_that_can_no_longer_be_computed_fail_and_stay_as_they_were(installation: Installation) -> None:
     old = LAST - timedelta(days=200)
     result = installation.materialize(old, old)
-    assert failed_steps(result) == {"daily_rollup", "experiment_rollup", "funnel_rollup"}
+    assert failed_steps(result) == {f"{job}_rollup" for job in JOBS}
     assert installation.published("SELECT count(*) FROM daily_metric_rollups") == [(0,)]

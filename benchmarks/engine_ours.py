@@ -1,0 +1,99 @@
+"""The work of `benchmarks.engines` as Tidemark's computation does it: the statements of sql/rollups, in its order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.clock import day_start
+from pipeline.engine import duckdb_engine, scratch_folder
+from pipeline.funnel_cohorts import FunnelCohorts
+from pipeline.funnels import read_funnels
+from pipeline.jobs import LONGEST_FOLLOW_UP
+from pipeline.lake import LakeSnapshot, stretches
+from pipeline.settings import Settings
+from pipeline.statements import statement
+
+Count = tuple[date, str, float]
+FUNNEL = "core_journey"
+
+
+def daily(snapshot: LakeSnapshot) -> list[Count]:
+    """Users, events by name, and lag."""
+    with _engine() as engine:
+        _run(engine, "rollups/create_daily_activity")
+        _run(engine, "rollups/create_event_volume")
+        for days in stretches(snapshot, snapshot.days()):
+            _run(engine, "rollups/daily_activity", paths=snapshot.paths_of(days), **_validity(snapshot))
+            _run(engine, "rollups/event_volume", paths=snapshot.paths_of(days), **_validity(snapshot))
+        counts: list[Count] = []
+        for day, users, lags in engine.execute("SELECT day, users, lag_percentiles FROM daily_activity").fetchall():
+            counts += [(day, "users", users), (day, "p50", lags[0]), (day, "p95", lags[1])]
+        return counts + engine.execute("SELECT day, event_name, events FROM event_volume").fetchall()
+
+
+def first_seen(snapshot: LakeSnapshot) -> list[Count]:
+    """New users and who of them converted; ours also looks at what experiments ask of them."""
+    window = (snapshot.days()[0], snapshot.days()[-1])
+    with _engine() as engine:
+        _run(
+            engine, "rollups/new_users", paths=snapshot.paths(), **_validity(snapshot),
+            window_start=day_start(window[0]), window_end=day_start(window[1] + timedelta(days=1)),
+        )  # fmt: skip
+        paths = snapshot.paths(window[0], window[1] + LONGEST_FOLLOW_UP)
+        _run(engine, "rollups/new_user_activity", paths=paths, **_validity(snapshot))
+        found = engine.execute(
+            "SELECT day, count(*), count(*) FILTER (WHERE converted) FROM new_user_activity GROUP BY day"
+        ).fetchall()
+    return [count for day, users, converted in found for count in ((day, "new", users), (day, "converted", converted))]
+
+
+def funnel(snapshot: LakeSnapshot) -> list[Count]:
+    """Who got how far, overall; ours also counts per variant, and finds medians of the time between steps."""
+    funnels = read_funnels(Settings().funnels)
+    with _engine() as engine:
+        engine.register("funnel_steps", funnels.table())
+
+        def rows_of(days: Iterable[date]) -> int:
+            return snapshot.rows_of(days)
+
+        def run(name: str, **parameters: object) -> object:
+            return _run(engine, name, **parameters)
+
+        valid = _validity(snapshot)
+        cohorts = FunnelCohorts(
+            run, funnels, oldest=valid["oldest"], newest=valid["newest"], paths_of=snapshot.paths_of, rows_of=rows_of
+        )
+        for days in stretches(snapshot, snapshot.days()):
+            cohorts.add(days)
+        return engine.execute(
+            "SELECT day, step_number, users_count FROM funnel_cohorts"
+            " WHERE funnel_name = $funnel AND dimension_key = 'overall'",
+            {"funnel": FUNNEL},
+        ).fetchall()
+
+
+@contextmanager
+def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with tempfile.TemporaryDirectory(prefix="tidemark-benchmark-") as folder:
+        settings = Settings(home=Path(folder))
+        with scratch_folder(settings) as scratch, duckdb_engine(settings, scratch) as engine:
+            yield engine
+
+
+def _run(engine: duckdb.DuckDBPyConnection, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+    return engine.execute(statement(name), parameters).fetchall()
+
+
+def _validity(snapshot: LakeSnapshot) -> dict[str, datetime]:
+    """Every event of the lake counts."""
+    return {
+        "oldest": day_start(snapshot.days()[0]),
+        "newest": datetime.combine(snapshot.days()[-1] + timedelta(days=1), datetime.min.time(), UTC),
+    }
