@@ -162,6 +162,7 @@ def times(settings: Settings, total: float, rollups: float) -> dict[str, Any]:
     import dagster as dg  # noqa: PLC0415
 
     exports = checks = running = 0.0
+    os.environ.update(dagster_environment(settings))  # the instance's settings name it
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         records = instance.get_run_records()
         for record in records:

@@ -102,7 +102,9 @@ def late_days(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg
     if state is None or state.events_version < snapshot.version:
         window, asked = Window(today, today), f"version {snapshot.version}"
     else:
-        found = stale_window(deployment, max(FIRST_DAY, first_computable_day(deployment.now())))
+        # Before the lake's first day there is nothing that could have changed.
+        first = max(FIRST_DAY, first_computable_day(deployment.now()), min(snapshot.days(), default=today))
+        found = stale_window(deployment, first)
         if found is None:
             return dg.SensorResult(skip_reason="Every published day is up to date.")
         window, asked = found, f"{found.first} to {found.last}, version {snapshot.version}"
@@ -120,8 +122,10 @@ def stretch_of(moment: datetime, minutes: int) -> datetime:
 
 def stale_window(deployment: Deployment, first: date) -> Window | None:
     """Return the window from the first stale day of any job to the last, none before `first`; None without any."""
-    wanted = Window(first, deployment.now().date())
+    today = deployment.now().date()
+    if first > today:
+        return None
     with connect(deployment.database_url, application="tidemark-late-days") as connection:
-        stale = stale_days.read(connection, wanted)
+        stale = stale_days.read(connection, Window(first, today))
     days = [day for found in stale.values() for day in found]
     return Window(min(days), max(days)) if days else None

@@ -90,6 +90,7 @@ def prune(
         connect(database_url, application="tidemark-prune", autocommit=True) as connection,
         advisory_lock(connection, AdvisoryLock.PRUNE, wait=False),
     ):
+        connection.execute(statement("prune/plan_by_index"))
         snapshot = _exported(database_url, lake)
         found = [] if snapshot is None else _candidates(connection, snapshot, before)
         held = _unproven(settings, database_url, snapshot, found)

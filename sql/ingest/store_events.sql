@@ -97,13 +97,13 @@ stored AS (
     FROM incoming_events AS incoming
     LEFT JOIN stamps
         ON stamps.source = incoming.source
-    -- Removed since, and so known. OFFSET 0 keeps this a look-up by id: a join might read all ids there ever were.
-    WHERE NOT EXISTS (
+    -- Removed since, and so known. An array keeps this one look-up by index for the group: a join might read all ids.
+    WHERE (incoming.tenant_id, incoming.event_id) NOT IN (
         SELECT
+            removed.tenant_id,
+            removed.event_id
         FROM removed_event_ids AS removed
-        WHERE removed.event_id = incoming.event_id
-            AND removed.tenant_id = incoming.tenant_id
-        OFFSET 0
+        WHERE removed.event_id = ANY(ARRAY(SELECT event_id FROM incoming_events))
     )
     ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
     ON CONFLICT (tenant_id, event_id) DO NOTHING

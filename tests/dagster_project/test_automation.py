@@ -153,8 +153,14 @@ class TestWithoutRefreshes:
         assert installation.materialize(LAST, LAST).success
         assert asked_for(tick(installation))[0] == late.isoformat()
 
-    def test_a_run_that_fails_is_asked_for_once(self, installation: Installation) -> None:
+    def test_days_before_the_first_event_are_not_asked_for(self, installation: Installation) -> None:
         installation.receive(event_rows(50, days=2))
+        self.settle(installation)
+        stale_days.mark(installation.connection, "daily", [LAST - timedelta(days=3)])
+        assert "up to date" in reason(tick(installation))
+
+    def test_a_run_that_fails_is_asked_for_once(self, installation: Installation) -> None:
+        installation.receive(event_rows(50, days=8))
         self.settle(installation)
         stale_days.mark(installation.connection, "daily", [FIRST, LAST])
         result = tick(installation)
@@ -165,7 +171,8 @@ class TestWithoutRefreshes:
         assert asked_for(tick(installation, cursor=result.cursor))[0] == (FIRST - timedelta(days=1)).isoformat()
 
     def test_days_too_old_to_count_are_never_asked_for(self, installation: Installation) -> None:
-        installation.receive(event_rows(50, days=2))
+        moments = [NOW - timedelta(days=179), NOW - timedelta(days=400)]
+        installation.receive([event_row(number, occurred_at=moment) for number, moment in enumerate(moments)])
         self.settle(installation)
         stale_days.mark(installation.connection, "daily", [OLDEST - timedelta(days=1)])
         assert "up to date" in reason(tick(installation))

@@ -56,6 +56,7 @@ class World:
             " retention_rollups, rollup_runs, event_logs, assignments, experiment_variants, experiments,"
             " ingestion_ledger, stale_days, refresh_inputs, assignment_changes, assigned_counts CASCADE"
         )
+        self.connection.execute("DELETE FROM tenants WHERE tenant_id <> 'default'")
 
     def load(self, history: History) -> None:
         """Store a history as the API and an import would."""

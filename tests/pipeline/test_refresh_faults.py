@@ -19,7 +19,7 @@ from pipeline.equality import compare_all
 from pipeline.jobs import JOBS, job_named
 from pipeline.settings import REPOSITORY
 from tests.pipeline.rollup_world import World
-from tests.pipeline.test_refresh import DAY, Arrival, Step, Story
+from tests.pipeline.test_refresh import DAY, TENANTS, Arrival, Step, Story
 
 FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
 KILLS = 20 if FULL else 4
@@ -67,7 +67,7 @@ def test_a_killed_refresh_heals_and_readers_see_old_or_new(
 ) -> None:
     world = World(database_url, connection, tmp_path)
     world.clear()
-    story = Story(world)
+    story = Story(world, TENANTS[:2])
     dice = random.Random(7)
     seconds = 0.0
     killed = reads = 0

@@ -203,6 +203,10 @@ def test_assignments_made_later_do_not_count_and_one_that_went_is_said(world: Wo
         [NOW + DAY],
     )
     assert verified(world, run_id).notes == ()
+    world.connection.execute("UPDATE assignments SET variant_id = 'B' WHERE anonymous_user_id = 'ann'")
+    assert verified(world, run_id).problems[0] == (
+        "the assignments changed since: there are 2 as then, but not the same ones"
+    )
     world.connection.execute("DELETE FROM assignments WHERE anonymous_user_id = 'ann'")
     found = verified(world, run_id)
     assert (found.ok, found.verdict) == (False, "input changed")
