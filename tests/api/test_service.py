@@ -27,6 +27,7 @@ from api.metrics.models import (
 from api.operations.models import ReadyResponse
 from api.request_log import make_logger, note_user
 from api.retail.models import QueuedResponse, StatsError, StatsResponse, VisitErrors
+from api.runs.models import RunResponse, RunsResponse
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
 from tests.api.servers import served
@@ -154,7 +155,7 @@ MODELS: dict[str, type[BaseModel]] = {
     for model in (
         AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
         HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
-        StatsError, StatsResponse, SummaryResponse, VisitErrors,
+        RunResponse, RunsResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
     )
 }  # fmt: skip
 
@@ -169,6 +170,7 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
         ("post", "/event"), ("get", "/stats"), ("get", "/v1/metrics/summary"),
         ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
         ("get", "/v1/metrics/funnels/ordered"), ("get", "/v1/metrics/retention"),
+        ("get", "/v1/runs"), ("get", "/v1/runs/{run_id}"),
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert "422" not in operation["responses"], path
