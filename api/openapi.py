@@ -14,8 +14,9 @@ Absent = SkipJsonSchema[None]
 
 
 class DocumentedApi(FastAPI):
-    """An application whose OpenAPI is true: examples with their nulls, which FastAPI drops, and no 422, which it adds to
-    every route with a parameter: wrong parameters are answered 400 here.
+    """An application whose OpenAPI is true: examples with their nulls, which FastAPI drops, and no 422.
+
+    FastAPI adds that to every route with a parameter; wrong parameters are answered 400 here.
     """
 
     response_models: Sequence[type[BaseModel]] = ()
