@@ -1,4 +1,4 @@
-"""The published tables equal an independent computation, whatever the history: 60 examples of five tenants each."""
+"""The published tables equal an independent computation, whatever the history: 30 examples of five tenants each."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def world(database_url: str, connection: psycopg.Connection) -> Iterator[World]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     phases=[Phase.generate],
     deadline=None,
     derandomize=True,
