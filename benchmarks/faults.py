@@ -19,6 +19,7 @@ TESTS = (
     "tests/pipeline/test_erasure_faults.py",
     "tests/pipeline/test_maintenance_faults.py",
     "tests/pipeline/test_refresh_faults.py",
+    "tests/pipeline/test_refresh.py",
 )
 MARK = "faults: "
 LIMIT_SECONDS = 1_800

@@ -53,9 +53,10 @@ def refresh(
 ) -> RefreshResult:
     """Bring every published table up to date as of `as_of` (aware); afterwards each equals a full recompute.
 
-    Cost follows what is new. With `full`, everything that can be computed is, from the events themselves. One job after
-    the other is published; a failure ends the call, and the days it left are stale still. `step_done` is told how many
-    days of work are done, of how many. Raises RefreshBusyError, and what `export`, `advance` and `roll_up` raise.
+    Cost follows what is new; a moment before the last refresh's counts as that one. With `full`, everything that can be
+    computed is, from the events themselves. One job after the other is published; a failure ends the call, and the days
+    it left are stale still. `step_done` is told how many days of work are done, of how many. Raises RefreshBusyError,
+    and what `export`, `advance` and `roll_up` raise.
     """
     lake = Lake(settings.lake)
     clock = _Phases()
@@ -65,6 +66,7 @@ def refresh(
             with lock:
                 exported = export(database_url, lake)
                 clock.ended("export")
+                as_of = as_of if full else _not_before_the_last(lake, as_of)
                 advanced = advance(settings, database_url, lake, as_of, rebuild=full)
                 clock.ended("state")
                 window = Window(first_computable_day(as_of), as_of.astimezone(UTC).date())
@@ -110,10 +112,14 @@ def take_in(settings: Settings, database_url: str, as_of: datetime) -> ExportRes
         advisory_lock(connection, AdvisoryLock.REFRESH),
     ):
         exported = export(database_url, lake)
-        state = UserState(lake).snapshot()
-        # A refresh that began after the caller looked at the clock may have ended first: the state never goes back.
-        advance(settings, database_url, lake, as_of if state is None else max(as_of, state.as_of))
+        advance(settings, database_url, lake, _not_before_the_last(lake, as_of))
     return exported
+
+
+def _not_before_the_last(lake: Lake, as_of: datetime) -> datetime:
+    """Return `as_of`, or the last refresh's if later: it may have begun after the caller looked at the clock."""
+    state = UserState(lake).snapshot()
+    return as_of if state is None else max(as_of, state.as_of)
 
 
 class _Phases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import tempfile
@@ -30,8 +31,10 @@ from tests.pipeline.rollup_world import World
 TENANTS = ("default", *(f"tenant_{number}" for number in range(7)))  # as many histories in each example
 USERS = (*(f"user_{number}" for number in range(4)), "")
 NAMES = ("session_submitted", "app_opened", "workout_started", "exercise_logged", "node_opened")
+FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EXAMPLES = 3
+EXAMPLES = 40 if FULL else 4  # of eight histories each
+ORDERS = 20 if FULL else 4
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 AGES = tuple(
@@ -267,7 +270,7 @@ def test_the_order_of_arrival_does_not_matter(world: World, tmp_path: Path) -> N
         for number in range(150)
     ]
     tables = set()
-    for order in range(20):
+    for order in range(ORDERS):
         world.clear()
         story = Story(World(world.database_url, world.connection, tmp_path / str(order)), TENANTS[:2])
         events = [story.event(arrival, number) for number, arrival in enumerate(month)]
@@ -294,6 +297,13 @@ def test_an_event_of_the_future_counts_when_its_time_has_come(story: Story) -> N
     story.refresh()
     assert story.world.published("daily")["default", story.as_of.date(), "dau", "overall"][0] == 1
     story.assert_exact()
+
+
+def test_a_refresh_never_goes_back_in_time(story: Story) -> None:
+    story.take(Step(timedelta(0), [Arrival(0, 0, 0, 1, 0, False, False)], [], False))
+    story.as_of -= timedelta(minutes=1)
+    result = story.refresh()
+    assert (result.why_rebuilt, dict(result.days)) == (None, {})
 
 
 def test_a_lost_state_is_rebuilt(story: Story) -> None:
