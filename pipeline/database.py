@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -50,16 +50,6 @@ class Connection(psycopg.Connection):
 
     deadline: float | None = None
 
-    @classmethod
-    def open(cls, database_url: str, *, application: str, autocommit: bool, connect_seconds: int) -> Self:
-        """Open a connection of this class; see `connect`."""
-        return cls.connect(
-            make_conninfo(database_url, **VANISHED_AFTER),
-            autocommit=autocommit,
-            connect_timeout=connect_seconds,
-            options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
-        )
-
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
         """Wait for an answer as psycopg does, until the deadline at most."""
         if self.deadline is None:
@@ -84,8 +74,11 @@ def connect(
 
     Raises psycopg.OperationalError when the server cannot be reached within `connect_seconds`.
     """
-    return Connection.open(
-        database_url, application=application, autocommit=autocommit, connect_seconds=connect_seconds
+    return Connection.connect(
+        make_conninfo(database_url, **VANISHED_AFTER),
+        autocommit=autocommit,
+        connect_timeout=connect_seconds,
+        options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
     )
 
 

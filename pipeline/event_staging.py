@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import islice
 from typing import NamedTuple
 
 import psycopg
@@ -19,7 +18,6 @@ from psycopg.abc import PQGen
 from pipeline.statements import statement
 
 CHUNK_BYTES = 256 * 2**10
-ROWS_AT_A_TIME = 500
 
 
 class EventRow(NamedTuple):
@@ -96,24 +94,13 @@ def stage_and_store(
         query = ("BEGIN", create, copy, statement("ingest/run_store_events"))
     else:
         query = (create, statement("ingest/empty_incoming_events"), copy, statement("ingest/store_events"))
-    data = connection.wait(_copy_data(lots, booked))
+    data = "".join(_copy_lines(lots, booked)).encode()
     result = connection.wait(_exchange(connection.pgconn, ";".join(query).encode(), data))
     rows = ([result.get_value(row, column) or b"" for column in range(5)] for row in range(result.ntuples))
     return [
         Booking(tenant_id.decode(), date.fromisoformat(day.decode()), int(received), int(stored), int(xid))
         for tenant_id, day, received, stored, xid in rows
     ]
-
-
-def _copy_data(lots: Sequence[Lot], booked: bool) -> PQGen[bytes]:
-    """Return what to copy. A connection that lets others work while it waits does so between the parts of it."""
-    lines = _copy_lines(lots, booked)
-    parts: list[bytes] = []
-    while part := "".join(islice(lines, ROWS_AT_A_TIME)):
-        if parts:
-            yield generators.WAIT_W
-        parts.append(part.encode())
-    return b"".join(parts)
 
 
 def _exchange(connection: pq.abc.PGconn, query: bytes, data: bytes) -> PQGen[pq.abc.PGresult]:

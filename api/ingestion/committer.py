@@ -1,141 +1,296 @@
 """Group commit: batches that wait together are stored in one transaction, and each is answered after its COMMIT.
 
-Nothing waits longer than a few seconds: what Postgres has not stored by then is given back, to be kept elsewhere. All
-of this happens on the event loop.
+A group that fails because of some of its events is stored without those, so that nobody pays for a neighbour. Nothing
+waits longer than a few seconds: what Postgres has not stored by then is given back, to be kept elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
 from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import errors
 
 from api import telemetry
 from api.errors import OverloadedError
 from api.ingestion.availability import Availability
 from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
-from api.ingestion.flusher import ANSWER_SECONDS, Flusher, NotStoredError, Outcome, Waiting
-from api.ingestion.loop_connection import run
-from pipeline.dead_letters import Cap
+from api.ingestion.refused import dead_letters
+from api.request_log import describe
+from pipeline.database import Connection, connect
+from pipeline.dead_letters import Cap, DeadLetter
+from pipeline.event_store import Lot, find_unstorable, prepare_to_begin, refuses_events, write
+from pipeline.statements import statement
 
-# One flusher stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second
-# one helps once this many events wait.
-BACKLOG_EVENTS = 200
+GROUP_ROWS = 5_000
+# One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
+# helps once this many events wait.
+BACKLOG_ROWS = 200
+# A group should take no longer than this: a slow server gets smaller ones.
+GROUP_SECONDS = 0.5
 QUEUE_BYTES = 64 * 2**20
+BATCH_OVERHEAD_BYTES = 2_000
+ANSWER_SECONDS = 2.0
 WATCH_SECONDS = 0.25
+CONNECT_SECONDS = 2
+ATTEMPTS = 5
+RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
+
+
+class NotStoredError(Exception):
+    """Postgres did not store the batch in time; `transaction` may have, if there is one."""
+
+    def __init__(self, transaction: int | None = None) -> None:
+        super().__init__("not stored")
+        self.transaction = transaction
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    delivery: Delivery
+    batch: EventBatch
+    answer: asyncio.Future[EventBatch]
+    since: float
+
+    @property
+    def size(self) -> int:
+        return len(self.delivery.body) + BATCH_OVERHEAD_BYTES
+
+
+_Outcome = tuple[_Waiting, EventBatch | NotStoredError]
 
 
 class GroupCommitter:
-    """A bounded queue, and flushers that store what waits in it. To be used from one event loop."""
+    """A bounded queue, and threads that store what waits in it."""
 
     def __init__(
         self, database_url: str, availability: Availability, log: Any, cap: Cap, *, queue_bytes: int = QUEUE_BYTES  # noqa: ANN401
     ) -> None:  # fmt: skip
-        self._make_flusher = partial(Flusher, database_url, availability, log, cap)
+        self._database_url = database_url
+        self._availability = availability
+        self._log = log
+        self._cap = cap
         self._queue_bytes = queue_bytes
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._queued = 0
-        self._queued_events = 0
+        self._queued_rows = 0
         self._closing = False
-        self._arrived = asyncio.Event()
-        self._backlog = asyncio.Event()
-        self._flushers: list[asyncio.Task[None]] = []
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._backlog = threading.Condition(self._lock)
+        self._threads = [
+            threading.Thread(target=self._flush_forever, args=(self._arrived, 0), daemon=True),
+            threading.Thread(target=self._flush_forever, args=(self._backlog, BACKLOG_ROWS), daemon=True),
+        ]
 
     def start(self) -> None:
-        """Start the flushers and the watch over waiting times."""
+        """Start the flushers and the watch over waiting times; to be called from the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._flushers = [
-            self._loop.create_task(self._flush(self._arrived, 0)),
-            self._loop.create_task(self._flush(self._backlog, BACKLOG_EVENTS)),
-        ]
+        for thread in self._threads:
+            thread.start()
         self._watch()
 
-    async def close(self, timeout: float = 20.0) -> None:
-        """Refuse new batches, store those that wait, and return when that is done or `timeout` seconds are over.
-
-        What is not stored by then is given back.
-        """
-        self._closing = True
-        self._arrived.set()
-        self._backlog.set()
-        if self._flushers:
-            _, busy = await asyncio.wait(self._flushers, timeout=timeout)
-            for flusher in busy:
-                flusher.cancel()
-            await asyncio.gather(*busy, return_exceptions=True)
-            self._timer.cancel()
-        _settle([(self._take(), NotStoredError()) for _ in range(len(self._queue))])
+    def close(self, timeout: float = 20.0) -> None:
+        """Refuse new batches, store those that wait, and return when that is done or `timeout` seconds are over."""
+        with self._lock:
+            self._closing = True
+            self._arrived.notify_all()
+            self._backlog.notify_all()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
 
     async def commit(self, delivery: Delivery, batch: EventBatch) -> EventBatch:
         """Store a batch and return it once committed; events the database refused are refused in the result.
 
         Raises NotStoredError when Postgres is away or does not answer in time, OverloadedError when too much waits.
         """
-        waiting = Waiting(delivery, batch, self._loop.create_future(), time.monotonic())
-        if self._closing or self._queued + waiting.size > self._queue_bytes:
-            raise OverloadedError
-        self._queue.append(waiting)
-        self._queued += waiting.size
-        self._queued_events += waiting.events
-        self._arrived.set()
-        if self._queued_events >= BACKLOG_EVENTS:
-            self._backlog.set()
+        waiting = _Waiting(delivery, batch, self._loop.create_future(), time.monotonic())
+        with self._lock:
+            if self._closing or self._queued + waiting.size > self._queue_bytes:
+                raise OverloadedError
+            self._queue.append(waiting)
+            self._queued += waiting.size
+            self._queued_rows += len(batch.rows)
+            self._arrived.notify()
+            if self._queued_rows >= BACKLOG_ROWS:
+                self._backlog.notify()
         return await waiting.answer
 
     def _watch(self) -> None:
         """Give back what has waited too long, while the flushers are busy with a slow or frozen server."""
-        self._timer = self._loop.call_later(WATCH_SECONDS, self._watch)
-        late: list[Outcome] = []
-        while self._queue and self._queue[0].since < time.monotonic() - ANSWER_SECONDS:
-            late.append((self._take(), NotStoredError()))
-        telemetry.queue_is(len(self._queue), self._queued)
+        late: list[_Outcome] = []
+        with self._lock:
+            while self._queue and self._queue[0].since < time.monotonic() - ANSWER_SECONDS:
+                late.append((self._take(), NotStoredError()))
+            telemetry.queue_is(len(self._queue), self._queued)
         _settle(late)
+        if not self._closing:
+            self._loop.call_later(WATCH_SECONDS, self._watch)
 
-    async def _flush(self, woken: asyncio.Event, least_events: int) -> None:
-        """Store group after group, until closing and nothing waits."""
-        flusher = self._make_flusher()
-        try:
-            while group := await self._next_group(woken, least_events, flusher):
-                try:
-                    outcomes = await run(flusher.store, group)
-                except BaseException:
-                    _settle([(waiting, NotStoredError(flusher.transaction)) for waiting in group])
-                    raise
-                _settle(outcomes)
-        finally:
-            flusher.disconnect()
+    def _flush_forever(self, woken: threading.Condition, least_rows: int) -> None:
+        flusher = _Flusher(self._database_url, self._availability, self._log, self._cap)
+        while group := self._take_group(woken, least_rows, flusher.rows_limit):
+            outcomes = flusher.store(group)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_settle, outcomes)
+        flusher.disconnect()
 
-    async def _next_group(self, woken: asyncio.Event, least_events: int, flusher: Flusher) -> list[Waiting]:
+    def _take_group(self, woken: threading.Condition, least_rows: int, rows_limit: int) -> list[_Waiting]:
         """Wait for batches and take as many of one protocol as make a group; nothing once closing and empty."""
-        while not self._closing and (not self._queue or self._queued_events < least_events):
-            woken.clear()
-            await woken.wait()
-        group: list[Waiting] = []
-        events = 0
-        while self._queue and (not group or self._fits(group[0], flusher.events_limit - events)):
-            waiting = self._take()
-            events += waiting.events
-            group.append(waiting)
+        with self._lock:
+            while not self._closing and (not self._queue or self._queued_rows < least_rows):
+                woken.wait()
+            group: list[_Waiting] = []
+            rows = 0
+            while self._queue and (not group or self._fits(group[0], rows_limit - rows)):
+                waiting = self._take()
+                rows += len(waiting.batch.rows)
+                group.append(waiting)
         return group
 
-    def _take(self) -> Waiting:
+    def _take(self) -> _Waiting:
         waiting = self._queue.popleft()
         self._queued -= waiting.size
-        self._queued_events -= waiting.events
+        self._queued_rows -= len(waiting.batch.rows)
         return waiting
 
-    def _fits(self, first: Waiting, room: int) -> bool:
-        """Whether the next of the queue goes into the group of `first`, which has room for so many events."""
+    def _fits(self, first: _Waiting, room: int) -> bool:
+        """Whether the next of the queue goes into the group of `first`, which has room for so many rows."""
         following = self._queue[0]
-        return following.events <= room and following.delivery.protocol == first.delivery.protocol
+        return len(following.batch.rows) <= room and following.delivery.protocol == first.delivery.protocol
 
 
-def _settle(outcomes: Sequence[Outcome]) -> None:
-    """Wake the requests up."""
+class _Flusher:
+    """One thread's connection, and how a group gets stored over it."""
+
+    def __init__(self, database_url: str, availability: Availability, log: Any, cap: Cap) -> None:  # noqa: ANN401
+        self._database_url = database_url
+        self._availability = availability
+        self._log = log
+        self._cap = cap
+        self._connection: Connection | None = None
+        self._transaction: int | None = None
+        self.rows_limit = GROUP_ROWS
+
+    def store(self, group: Sequence[_Waiting]) -> list[_Outcome]:
+        """Store a group; returns what becomes of each of its requests."""
+        started = time.monotonic()
+        self._transaction = None
+        try:
+            batches = self._store(group, started + ANSWER_SECONDS)
+        except Exception as error:
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, RETRYABLE):
+                self._availability.lost()
+            telemetry.commit_failed("unavailable")
+            self._log.error("events not stored", requests=len(group), **describe(error))
+            self.rows_limit = max(self.rows_limit // 4, 1)
+            return [(waiting, NotStoredError(self._transaction)) for waiting in group]
+        seconds = time.monotonic() - started
+        rows = sum(len(batch.rows) for batch in batches)
+        self._pace(rows, seconds)
+        telemetry.group_committed(len(group), rows, seconds)
+        return list(zip(group, batches, strict=True))
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _pace(self, rows: int, seconds: float) -> None:
+        if seconds > GROUP_SECONDS:
+            self.rows_limit = max(int(rows * GROUP_SECONDS / seconds), 1)
+        else:
+            self.rows_limit = min(self.rows_limit * 2, GROUP_ROWS)
+
+    def _store(self, group: Sequence[_Waiting], deadline: float) -> list[EventBatch]:
+        """Store in one transaction; a deadlock is tried again, a lost connection once more on a new one."""
+        batches = [waiting.batch for waiting in group]
+        for attempt in range(ATTEMPTS):
+            reused = self._connection is not None
+            try:
+                connection = self._connect(deadline)
+                if not self._is_committed(connection):
+                    self._write(connection, group, batches)
+                return batches
+            except (psycopg.Error, UnicodeError) as error:
+                lost = self._connection is None or self._connection.closed
+                if lost:
+                    self.disconnect()
+                if refuses_events(error) and not lost:
+                    batches = self._refuse_unstorable(connection, batches)
+                elif not (reused if lost else isinstance(error, RETRYABLE)):
+                    raise
+                if attempt == ATTEMPTS - 1 or time.monotonic() >= deadline:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _connect(self, deadline: float) -> Connection:
+        if self._connection is None:
+            connection = connect(
+                self._database_url, application="tidemark-ingest", autocommit=True, connect_seconds=CONNECT_SECONDS
+            )
+            connection.deadline = deadline
+            try:
+                prepare_to_begin(connection)
+            except psycopg.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        self._connection.deadline = deadline
+        return self._connection
+
+    def _is_committed(self, connection: Connection) -> bool:
+        """Ask what became of the transaction of the attempt before, if its connection broke at the end."""
+        if self._transaction is None:
+            return False
+        row = connection.execute(statement("ingest/transaction_status"), {"xid": str(self._transaction)}).fetchone()
+        if row == ("committed",):
+            return True
+        if row == ("in progress",):
+            raise psycopg.OperationalError("the transaction of a broken connection has not ended yet")
+        self._transaction = None
+        return False
+
+    def _write(self, connection: Connection, group: Sequence[_Waiting], batches: Sequence[EventBatch]) -> None:
+        lots = [Lot(batch.rows) for batch in batches]
+        letters = [letter for waiting, batch in zip(group, batches, strict=True) for letter in _letters(waiting, batch)]
+        try:
+            result = write(connection, lots, letters, begin=True, cap=self._cap)
+            self._transaction = result.xid
+            connection.commit()
+        except BaseException:
+            if not connection.closed:
+                connection.rollback()
+            raise
+        self._transaction = None
+        telemetry.events_answered(
+            group[0].delivery.protocol, result.stored, result.duplicate, result.conflict, len(letters)
+        )
+        telemetry.dead_letters(len(letters), result.dropped)
+
+    def _refuse_unstorable(self, connection: Connection, batches: Sequence[EventBatch]) -> list[EventBatch]:
+        """Refuse the events that Postgres cannot hold, should validation ever have let one through."""
+        telemetry.commit_failed("poison")
+        self._transaction = None
+        return [batch.refuse_rows(find_unstorable(connection, batch.rows)) for batch in batches]
+
+
+def _letters(waiting: _Waiting, batch: EventBatch) -> list[DeadLetter]:
+    delivery = waiting.delivery
+    return dead_letters(delivery.protocol, delivery.tenant_id, delivery.received_at, delivery.body, batch.errors)
+
+
+def _settle(outcomes: Sequence[_Outcome]) -> None:
+    """Wake the requests up, in the event loop."""
     for waiting, outcome in outcomes:
         if waiting.answer.done():
             continue

@@ -15,10 +15,9 @@ import msgspec
 from api.errors import DatabaseUnavailableError
 from api.ingestion.availability import Availability
 from api.ingestion.batch import EventBatch
-from api.ingestion.committer import QUEUE_BYTES, GroupCommitter
+from api.ingestion.committer import QUEUE_BYTES, GroupCommitter, NotStoredError
 from api.ingestion.delivery import Delivery
 from api.ingestion.drain import Drain
-from api.ingestion.flusher import NotStoredError
 from api.ingestion.spool import Spool
 from api.ingestion.spool_errors import SpoolFullError, SpoolUnavailableError
 from pipeline.dead_letters import Cap
@@ -46,7 +45,7 @@ class IngestionCore:
     async def close(self) -> None:
         """Store what waits, in Postgres or else in the spool, and stop."""
         if self._committer and self._drain:
-            await self._committer.close()
+            await asyncio.to_thread(self._committer.close)
             if not await asyncio.to_thread(self._drain.close):
                 return  # the kernel gives the spool's files free once this process has ended
         await asyncio.to_thread(self.spool.close)

@@ -20,8 +20,8 @@ import psycopg
 from api import telemetry
 from api.ingestion.availability import Availability
 from api.ingestion.batch import EventBatch
+from api.ingestion.committer import RETRYABLE
 from api.ingestion.delivery import Delivery
-from api.ingestion.flusher import RETRYABLE
 from api.ingestion.protocols import UnreadableDeliveryError, read_delivery
 from api.ingestion.refused import WHOLE_REQUEST, dead_letters
 from api.ingestion.spool import Spool
