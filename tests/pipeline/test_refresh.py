@@ -33,8 +33,8 @@ USERS = (*(f"user_{number}" for number in range(4)), "")
 NAMES = ("session_submitted", "app_opened", "workout_started", "exercise_logged", "node_opened")
 FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EXAMPLES = 40 if FULL else 4  # of eight histories each
-ORDERS = 20 if FULL else 4
+EXAMPLES = 40 if FULL else 2  # of eight histories each
+ORDERS = 20 if FULL else 3
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 AGES = tuple(
