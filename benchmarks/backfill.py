@@ -34,7 +34,7 @@ from cli.database import ready_database
 from cli.ports import free_port
 from pipeline.clock import day_start
 from pipeline.database import connect
-from pipeline.jobs import MAXIMUM_WINDOW_DAYS
+from pipeline.rollups.jobs import MAXIMUM_WINDOW_DAYS
 from pipeline.settings import REPOSITORY, Settings
 
 LIMIT_SECONDS = 4 * 3_600

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.lake import LakeSnapshot
+from pipeline.lake.table import LakeSnapshot
 from pipeline.settings import Settings
 
 Count = tuple[date, str, float]

@@ -13,10 +13,10 @@ import duckdb
 
 from pipeline.clock import day_start
 from pipeline.engine import duckdb_engine, scratch_folder
-from pipeline.funnel_cohorts import FunnelCohorts
-from pipeline.funnels import read_funnels
-from pipeline.jobs import LONGEST_FOLLOW_UP
-from pipeline.lake import LakeSnapshot, stretches
+from pipeline.lake.table import LakeSnapshot, stretches
+from pipeline.rollups.funnel_cohorts import FunnelCohorts
+from pipeline.rollups.funnels import read_funnels
+from pipeline.rollups.jobs import LONGEST_FOLLOW_UP
 from pipeline.settings import Settings
 from pipeline.statements import statement
 

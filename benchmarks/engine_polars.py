@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.lake import LakeSnapshot
+from pipeline.lake.table import LakeSnapshot
 
 Count = tuple[date, str, float]
 

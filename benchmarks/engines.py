@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.history import EVENTS_A_DAY, write_history
 from benchmarks.rollups import machine, peak_bytes, resident_bytes, say
-from pipeline.lake import Lake
+from pipeline.lake.table import Lake
 from pipeline.settings import REPOSITORY
 
 LAST_DAY = date(2026, 11, 20)

@@ -16,10 +16,10 @@ from pipeline.settings import REPOSITORY
 
 TESTS = (
     "tests/api/faults",
-    "tests/pipeline/test_erasure_faults.py",
-    "tests/pipeline/test_maintenance_faults.py",
-    "tests/pipeline/test_refresh_faults.py",
-    "tests/pipeline/test_refresh.py",
+    "tests/pipeline/erasure/test_erasure_faults.py",
+    "tests/pipeline/lake/test_maintenance_faults.py",
+    "tests/pipeline/refresh/test_refresh_faults.py",
+    "tests/pipeline/refresh/test_refresh.py",
 )
 MARK = "faults: "
 LIMIT_SECONDS = 1_800

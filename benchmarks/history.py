@@ -12,10 +12,10 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from pipeline.lake import Lake
-from pipeline.lake_commit import commit
-from pipeline.lake_files import DayFiles
-from pipeline.lake_schema import ENCODED_TEXT, FILE_SCHEMA, REPEATING_COLUMNS, WRITE_SCHEMA
+from pipeline.lake.commit import commit
+from pipeline.lake.files import DayFiles
+from pipeline.lake.schema import ENCODED_TEXT, FILE_SCHEMA, REPEATING_COLUMNS, WRITE_SCHEMA
+from pipeline.lake.table import Lake
 
 SEED = 20_261_121
 EVENTS_A_DAY = 100_000

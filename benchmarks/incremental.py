@@ -36,10 +36,10 @@ from benchmarks.rollups import deployment, machine, peak_bytes, resident_bytes, 
 from cli.database import ready_database
 from pipeline.clock import day_start
 from pipeline.database import connect
-from pipeline.event_store import EventRow, store
-from pipeline.export import DATABASE, SYSTEM
-from pipeline.export_source import export_transaction
-from pipeline.lake import EXPORT_WATERMARK, Lake
+from pipeline.export.run import DATABASE, SYSTEM
+from pipeline.export.source import export_transaction
+from pipeline.ingestion.event_store import EventRow, store
+from pipeline.lake.table import EXPORT_WATERMARK, Lake
 from pipeline.settings import REPOSITORY, Settings
 
 LAST_DAY = date(2026, 11, 20)
@@ -174,7 +174,8 @@ def end_of(day: date) -> datetime:
 
 def step(as_of: datetime, *, full: bool) -> dict[str, Any]:
     """Refresh, and measure each phase by itself."""
-    from pipeline import refresh, rollups  # noqa: PLC0415
+    from pipeline.refresh import run as refresh  # noqa: PLC0415
+    from pipeline.rollups import run as rollups  # noqa: PLC0415
 
     settings, database_url = deployment()
     meter = Meter()

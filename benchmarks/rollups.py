@@ -25,7 +25,7 @@ import psutil
 
 from cli.database import ready_database
 from pipeline.database import connect
-from pipeline.jobs import DEFAULT_WINDOW_DAYS, JOBS, Window
+from pipeline.rollups.jobs import DEFAULT_WINDOW_DAYS, JOBS, Window
 from pipeline.settings import REPOSITORY, Settings
 
 SEED = 20_260_219
@@ -129,8 +129,8 @@ def run_step(step: str, database_url: str, home: Path) -> dict[str, Any]:
 
 def export_step() -> dict[str, Any]:
     """Export everything into a new lake."""
-    from pipeline.export import export  # noqa: PLC0415
-    from pipeline.lake import Lake  # noqa: PLC0415
+    from pipeline.export.run import export  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
 
     settings, database_url = deployment()
     shutil.rmtree(settings.lake, ignore_errors=True)
@@ -142,7 +142,7 @@ def export_step() -> dict[str, Any]:
 
 def rollup_step() -> dict[str, Any]:
     """Compute, check and publish the three jobs."""
-    from pipeline.rollups import roll_up  # noqa: PLC0415
+    from pipeline.rollups.run import roll_up  # noqa: PLC0415
 
     settings, database_url = deployment()
     base = resident_bytes()

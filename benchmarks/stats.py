@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.ingest_system import System, started_system
 from benchmarks.rollups import machine
-from pipeline.retail_stats import count_visits
+from pipeline.ingestion.retail_stats import count_visits
 
 VISITS = 1_000_000
 CHUNK = 100_000

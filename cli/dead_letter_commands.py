@@ -18,7 +18,7 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from api.ingestion.replay import ReplayResult
-    from pipeline.dead_letters import KeptLetter
+    from pipeline.ingestion.dead_letters import KeptLetter
 
 SHOWN_CHARACTERS = 300
 SHOWN_REFUSALS = 20
@@ -45,7 +45,7 @@ def list_command(
     full: Annotated[bool, typer.Option("--full", help="Show ids unmasked, and events to their end.")] = False,
 ) -> None:
     """Show refused events with their reasons, and how many were kept, replayed and dropped."""
-    from pipeline.dead_letters import find, read_accounts  # noqa: PLC0415
+    from pipeline.ingestion.dead_letters import find, read_accounts  # noqa: PLC0415
 
     with (
         ready_database(Settings()) as database_url,
@@ -73,7 +73,7 @@ def replay_command(
 ) -> None:
     """Store refused events that are acceptable by now, and remove their letters; the others stay (exit code 1)."""
     from api.ingestion.replay import replay  # noqa: PLC0415
-    from pipeline.dead_letters import Selection  # noqa: PLC0415
+    from pipeline.ingestion.dead_letters import Selection  # noqa: PLC0415
 
     if sum((bool(ids), tenant is not None, every)) != 1:
         raise typer.BadParameter("say which letters: --id (once or more), --tenant or --all")

@@ -33,8 +33,8 @@ def erase_command(
     """Remove a person from everything that is kept; run it again to continue one that was interrupted."""
     from api.ingestion.spool_erasure import empty_spools  # noqa: PLC0415
     from api.request_log import make_logger  # noqa: PLC0415
-    from pipeline.erasure import erase, find  # noqa: PLC0415
-    from pipeline.erasure_person import Person  # noqa: PLC0415
+    from pipeline.erasure.person import Person  # noqa: PLC0415
+    from pipeline.erasure.run import erase, find  # noqa: PLC0415
 
     settings = Settings()
     person = Person(tenant, user)

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def funnels_command() -> None:
     """Read the configuration of funnels and print it; fails naming the funnel, step and field that is wrong."""
-    from pipeline.funnels import read_funnels  # noqa: PLC0415
+    from pipeline.rollups.funnels import read_funnels  # noqa: PLC0415
 
     funnels = read_funnels(Settings().funnels)
     print_json(

@@ -45,8 +45,8 @@ def export_command(
     ] = False,
 ) -> None:
     """Append the events that are new since the last export to the lake."""
-    from pipeline.export import export  # noqa: PLC0415
-    from pipeline.lake import Lake  # noqa: PLC0415
+    from pipeline.export.run import export  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("exporting") as progress:
@@ -78,7 +78,7 @@ def import_command(
     ] = False,
 ) -> None:
     """Import events or assignments from a file; run it again to continue where it was interrupted."""
-    from pipeline.file_import import import_file  # noqa: PLC0415
+    from pipeline.imports.run import import_file  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress(f"importing {file.name}") as progress:

@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def prune_command(dry_run: DryRun = False) -> None:
     """Remove events from Postgres that are older than TIDEMARK_HOT_DAYS and proven to be in the lake."""
-    from pipeline.lake import Lake  # noqa: PLC0415
-    from pipeline.prune import prune  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
+    from pipeline.retention.prune import prune  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("pruning") as progress:
@@ -59,8 +59,8 @@ def compact_command(
     ] = False,
 ) -> None:
     """Merge the lake's small files, day by day; the rows stay the same."""
-    from pipeline.lake import Lake  # noqa: PLC0415
-    from pipeline.lake_compaction import compact  # noqa: PLC0415
+    from pipeline.lake.compaction import compact  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("compacting", unit="days") as progress:
@@ -72,8 +72,8 @@ def compact_command(
 
 def vacuum_command(dry_run: DryRun = False) -> None:
     """Remove files that no version of the lake of the last TIDEMARK_LAKE_HISTORY_DAYS needs."""
-    from pipeline.lake import Lake  # noqa: PLC0415
-    from pipeline.lake_vacuum import vacuum  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
+    from pipeline.lake.vacuum import vacuum  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("vacuuming", unit="tables"):

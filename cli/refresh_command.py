@@ -17,7 +17,7 @@ from pipeline.clock import utc_now
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.refresh import RefreshResult
+    from pipeline.refresh.run import RefreshResult
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def refresh_command(
     no_wait: NoWait = False,
 ) -> None:
     """Export what is new, then compute and publish exactly the days whose numbers can have changed."""
-    from pipeline.refresh import refresh  # noqa: PLC0415
+    from pipeline.refresh.run import refresh  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("refreshing", unit="days") as progress:

@@ -16,16 +16,23 @@ from cli.database import ready_database
 from cli.output import print_json, print_line
 from cli.progress import Progress
 from pipeline.clock import Clock, utc_now
-from pipeline.jobs import DEFAULT_STRETCH_DAYS, DEFAULT_WINDOW_DAYS, JOBS, MAXIMUM_WINDOW_DAYS, Window, WindowError
+from pipeline.rollups.jobs import (
+    DEFAULT_STRETCH_DAYS,
+    DEFAULT_WINDOW_DAYS,
+    JOBS,
+    MAXIMUM_WINDOW_DAYS,
+    Window,
+    WindowError,
+)
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.conservation import Conservation
-    from pipeline.publish import PublishedRollup
+    from pipeline.ingestion.conservation import Conservation
+    from pipeline.rollups.publish import PublishedRollup
 
 
 class JobName(StrEnum):
-    """A rollup job, as in pipeline.jobs.JOBS."""
+    """A rollup job, as in pipeline.rollups.jobs.JOBS."""
 
     DAILY = "daily"
     EXPERIMENT = "experiment"
@@ -111,7 +118,7 @@ def backfill_command(
     no_wait: NoWait = False,
 ) -> None:
     """Export what is new, then compute and publish the days from one to another; interrupted, go on where it was."""
-    from pipeline.backfill import backfill, is_unfinished  # noqa: PLC0415
+    from pipeline.rollups.backfill import backfill, is_unfinished  # noqa: PLC0415
 
     settings, now = Settings(), utc_now()
     try:
@@ -174,10 +181,10 @@ class _Check(NamedTuple):
 
 
 def _run_check(name: CheckName, settings: Settings, database_url: str, clock: Clock) -> _Check:
-    from pipeline.checks import freshness, recompute  # noqa: PLC0415
-    from pipeline.conservation import conservation  # noqa: PLC0415
-    from pipeline.equality import compare_all  # noqa: PLC0415
-    from pipeline.lake import Lake  # noqa: PLC0415
+    from pipeline.ingestion.conservation import conservation  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
+    from pipeline.refresh.equality import compare_all  # noqa: PLC0415
+    from pipeline.rollups.checks import freshness, recompute  # noqa: PLC0415
 
     with Progress(f"checking {name}"):
         match name:
@@ -202,7 +209,7 @@ def _figures(chain: Conservation) -> dict[str, object]:
 
 
 def _roll_up(jobs: Sequence[str], window: Window, as_of: datetime, *, wait: bool) -> None:
-    from pipeline.rollups import roll_up  # noqa: PLC0415
+    from pipeline.rollups.run import roll_up  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url:
@@ -222,8 +229,8 @@ def _roll_up(jobs: Sequence[str], window: Window, as_of: datetime, *, wait: bool
 
 
 def _export(settings: Settings, database_url: str) -> None:
-    from pipeline.export import export  # noqa: PLC0415
-    from pipeline.lake import Lake  # noqa: PLC0415
+    from pipeline.export.run import export  # noqa: PLC0415
+    from pipeline.lake.table import Lake  # noqa: PLC0415
 
     with Progress("exporting") as progress:
         export(database_url, Lake(settings.lake), rows_written=progress.update)

@@ -15,8 +15,8 @@ from cli.database import ready_database
 from cli.output import print_json, print_line
 from cli.progress import Progress
 from cli.rollup_commands import JobName, parse_day
-from pipeline.jobs import job_named
-from pipeline.run_history import DEFAULT_LIMIT, MAXIMUM_LIMIT, read_runs
+from pipeline.rollups.jobs import job_named
+from pipeline.rollups.run_history import DEFAULT_LIMIT, MAXIMUM_LIMIT, read_runs
 from pipeline.settings import Settings
 
 
@@ -50,7 +50,7 @@ def runs_command(
 
 def verify_command(run_id: RunId) -> None:
     """Repeat a run from its record: the same files, statements and parameters have to give what it published."""
-    from pipeline.run_verification import verify_run  # noqa: PLC0415
+    from pipeline.provenance.run_verification import verify_run  # noqa: PLC0415
 
     settings = Settings()
     with ready_database(settings) as database_url, Progress("verifying"):
@@ -80,7 +80,7 @@ def explain_command(
     days_after: Annotated[int | None, typer.Option(help="The period of retention.", show_default=False)] = None,
 ) -> None:
     """Show where one published number comes from, with its SQL and a line that computes it with DuckDB alone."""
-    from pipeline.explanation import Question, UnknownMetricError, explain  # noqa: PLC0415
+    from pipeline.provenance.explanation import Question, UnknownMetricError, explain  # noqa: PLC0415
 
     settings = Settings()
     question = Question(

@@ -16,11 +16,11 @@ from dagster_project.reports import (
 )
 from dagster_project.resources import Deployment
 from dagster_project.same_run import staged_runs
-from pipeline.jobs import DEFAULT_STRETCH_DAYS, job_named
-from pipeline.publish import publish
-from pipeline.refresh import take_in
-from pipeline.rollups import stage
-from pipeline.staging import load_staged
+from pipeline.refresh.run import take_in
+from pipeline.rollups.jobs import DEFAULT_STRETCH_DAYS, job_named
+from pipeline.rollups.publish import publish
+from pipeline.rollups.run import stage
+from pipeline.rollups.staging import load_staged
 
 GROUP = "tidemark"
 # A backfill is cut into runs of so many days: one that fails undoes none of the others, and can be repeated alone.

@@ -11,10 +11,10 @@ from dagster_project.assets import GROUP
 from dagster_project.partitions import FIRST_DAY, range_tags
 from dagster_project.refreshing import refresh
 from dagster_project.resources import Deployment
-from pipeline import stale_days
 from pipeline.database import connect
-from pipeline.jobs import DEFAULT_WINDOW_DAYS, Window, first_computable_day
-from pipeline.user_state import UserState
+from pipeline.refresh import stale_days
+from pipeline.refresh.user_state import UserState
+from pipeline.rollups.jobs import DEFAULT_WINDOW_DAYS, Window, first_computable_day
 
 NIGHTLY_DAYS = DEFAULT_WINDOW_DAYS
 SECONDS_BETWEEN_LOOKS = 30

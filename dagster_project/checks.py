@@ -12,11 +12,11 @@ import dagster as dg
 from dagster_project.assets import COMPUTED, PUBLISHED, events
 from dagster_project.resources import Deployment
 from dagster_project.same_run import AUDIT, LAKE_VERSION, audited_version, staged_runs
-from pipeline.checks import freshness, lake_matches_postgres
-from pipeline.jobs import JOBS, Window
-from pipeline.lake import LakeSnapshot
-from pipeline.publish import verify
-from pipeline.staging import StagedRollup, load_staged
+from pipeline.lake.table import LakeSnapshot
+from pipeline.rollups.checks import freshness, lake_matches_postgres
+from pipeline.rollups.jobs import JOBS, Window
+from pipeline.rollups.publish import verify
+from pipeline.rollups.staging import StagedRollup, load_staged
 
 
 @dg.asset_check(

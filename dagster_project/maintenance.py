@@ -8,9 +8,9 @@ import dagster as dg
 from dagster_project.previews import markdown_table
 from dagster_project.resources import Deployment
 from dagster_project.same_run import AUDIT
-from pipeline.lake_compaction import compact
-from pipeline.lake_vacuum import vacuum
-from pipeline.prune import prune
+from pipeline.lake.compaction import compact
+from pipeline.lake.vacuum import vacuum
+from pipeline.retention.prune import prune
 
 GROUP = "maintenance"
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from pipeline.jobs import Window
+from pipeline.rollups.jobs import Window
 
 FIRST_DAY = date(2024, 1, 1)
 

@@ -15,10 +15,10 @@ from dagster_project.assets import PUBLISHED, events
 from dagster_project.partitions import DAYS
 from dagster_project.reports import refreshed_day, refreshed_metadata
 from dagster_project.resources import Deployment
-from pipeline.jobs import JOBS
-from pipeline.lake import Lake
-from pipeline.refresh import RefreshBusyError, RefreshResult
-from pipeline.refresh import refresh as refresh_published_days
+from pipeline.lake.table import Lake
+from pipeline.refresh.run import RefreshBusyError, RefreshResult
+from pipeline.refresh.run import refresh as refresh_published_days
+from pipeline.rollups.jobs import JOBS
 
 TABLES = dict(zip(JOBS, PUBLISHED, strict=True))
 

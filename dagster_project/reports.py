@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from dagster_project.partitions import FIRST_DAY
 from dagster_project.previews import PREVIEW_ROWS, markdown_table
 from dagster_project.same_run import LAKE_ROWS, RUN_IDS
-from pipeline.export import ExportResult
-from pipeline.lake import Lake, LakeSnapshot
-from pipeline.publish import PublishedRollup
-from pipeline.refresh import RefreshResult
-from pipeline.staging import StagedRollup
+from pipeline.export.run import ExportResult
+from pipeline.lake.table import Lake, LakeSnapshot
+from pipeline.refresh.run import RefreshResult
+from pipeline.rollups.publish import PublishedRollup
+from pipeline.rollups.staging import StagedRollup
 
 ROW_COUNT = "dagster/row_count"
 Metadata = dict[str, Any]

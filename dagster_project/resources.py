@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import SecretStr
 
-from pipeline.lake import Lake
+from pipeline.lake.table import Lake
 from pipeline.settings import Settings
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from pipeline.event_store import EventRow
+from pipeline.ingestion.event_store import EventRow
 
 NOW = datetime(2026, 2, 19, tzinfo=UTC)
 EVENT_NAMES = ("app_opened", "tab_opened", "workout_started", "exercise_logged", "session_submitted")

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from api.ingestion.timestamps import FIRST_MOMENT
-from pipeline.event_store import EventRow
+from pipeline.ingestion.event_store import EventRow
 
 UNSTORABLE = "event cannot be stored"
 

@@ -26,8 +26,8 @@ from api.ingestion.delivery import Delivery
 from api.ingestion.refused import dead_letters
 from api.request_log import describe
 from pipeline.database import Connection, connect
-from pipeline.dead_letters import Cap, DeadLetter
-from pipeline.event_store import Lot, find_unstorable, prepare_to_begin, refuses_events, write
+from pipeline.ingestion.dead_letters import Cap, DeadLetter
+from pipeline.ingestion.event_store import Lot, find_unstorable, prepare_to_begin, refuses_events, write
 from pipeline.statements import statement
 
 GROUP_ROWS = 5_000

@@ -20,7 +20,7 @@ from api.ingestion.delivery import Delivery
 from api.ingestion.drain import Drain
 from api.ingestion.spool import Spool
 from api.ingestion.spool_errors import SpoolFullError, SpoolUnavailableError
-from pipeline.dead_letters import Cap
+from pipeline.ingestion.dead_letters import Cap
 from pipeline.settings import Settings
 
 

@@ -29,8 +29,8 @@ from api.ingestion.spool_errors import SpoolUnavailableError
 from api.ingestion.spool_file import READ_DELIVERIES, SpooledGroup, SpoolFile
 from api.request_log import describe
 from pipeline.database import Connection, connect
-from pipeline.dead_letters import Cap, DeadLetter
-from pipeline.event_store import (
+from pipeline.ingestion.dead_letters import Cap, DeadLetter
+from pipeline.ingestion.event_store import (
     Lot,
     Receipt,
     ReceiptError,

@@ -24,7 +24,7 @@ from api.ingestion.validation import (
     validate_batch,
 )
 from api.json_text import MAX_DEPTH
-from pipeline.event_store import EventRow
+from pipeline.ingestion.event_store import EventRow
 
 # Numbers that may be out of range. Most hits are harmless.
 _DOUBTFUL = re.compile(rb"[0-9][eE][+-]?[0-9]{3}|[0-9.]{200}")

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from api.json_text import MalformedJsonError, decode_json
-from pipeline.dead_letters import DeadLetter
+from pipeline.ingestion.dead_letters import DeadLetter
 
 # The index of a letter that is a request as a whole, since it cannot be read as a batch any more.
 WHOLE_REQUEST = -1

@@ -19,8 +19,8 @@ from api.ingestion.refused import WHOLE_REQUEST, single_event_body
 from api.ingestion.validation import validate_batch
 from api.retail.visits import VisitError, read_visit, visit_row
 from pipeline.clock import Clock, utc_now
-from pipeline.dead_letters import DeadLetter, KeptLetter, Selection, newest_id, settle, storable_reason, take
-from pipeline.event_store import EventRow, Lot, StoreResult, find_unstorable, refuses_events, write
+from pipeline.ingestion.dead_letters import DeadLetter, KeptLetter, Selection, newest_id, settle, storable_reason, take
+from pipeline.ingestion.event_store import EventRow, Lot, StoreResult, find_unstorable, refuses_events, write
 
 GROUP_LETTERS = 500
 GROUP_BYTES = 8 * 2**20

@@ -18,7 +18,7 @@ from api.ingestion.availability import Availability
 from api.ingestion.drain import Drain
 from api.ingestion.spool import Spool
 from api.ingestion.spool_claim import SUFFIX, spool_ids
-from pipeline.dead_letters import Cap
+from pipeline.ingestion.dead_letters import Cap
 from pipeline.settings import Settings
 from pipeline.statements import statement
 

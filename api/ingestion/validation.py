@@ -17,7 +17,7 @@ from api.ingestion.batch import EventBatch
 from api.ingestion.event_ids import batch_key, given_event_id, made_event_id
 from api.ingestion.timestamps import TimestampError, TimestampRangeError, parse_timestamp
 from api.json_text import encode_json, text_problem, type_name, value_problem
-from pipeline.event_store import EventRow
+from pipeline.ingestion.event_store import EventRow
 
 MAX_EVENTS = 100
 MAX_EVENT_NAME_CHARACTERS = 80

@@ -90,7 +90,7 @@ class DatabaseProbe:
     def _exported(self) -> tuple[int, datetime | None] | None:
         """Return the lake's watermark and the time of its last commit, None when it cannot be read."""
         # Costs 50 MB, which a process that nobody asks for this need not have.
-        from pipeline.lake import EXPORT_WATERMARK, Lake, LakeError  # noqa: PLC0415
+        from pipeline.lake.table import EXPORT_WATERMARK, Lake, LakeError  # noqa: PLC0415
 
         try:
             table = Lake(self._lake).table()

@@ -16,8 +16,8 @@ import msgspec
 from api.bodies import MALFORMED_JSON
 from api.ingestion.timestamps import TimestampError, parse_timestamp
 from api.json_text import JsonNumber, MalformedJsonError, decode_json, text_problem, type_name
-from pipeline.event_store import EventRow
-from pipeline.retail_stats import SOURCE
+from pipeline.ingestion.event_store import EventRow
+from pipeline.ingestion.retail_stats import SOURCE
 
 MAX_SITE_ID_CHARACTERS = 255
 MAX_EVENT_TYPE_CHARACTERS = 100

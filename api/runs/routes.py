@@ -19,8 +19,8 @@ from api.metrics.token import require_token
 from api.openapi import query_parameters
 from api.runs.models import RunResponse, RunsResponse
 from api.state import services
-from pipeline.jobs import JOBS, job_named
-from pipeline.run_history import (
+from pipeline.rollups.jobs import JOBS, job_named
+from pipeline.rollups.run_history import (
     DEFAULT_LIMIT,
     MAXIMUM_LIMIT,
     STATUSES,

@@ -86,5 +86,5 @@ def _print_report(system: RunningSystem, outcome: Outcome) -> None:
     print_line(f"Metrics:     curl {system.url}/v1/metrics/summary")
     print_line(f'             curl -H "x-dashboard-token: {secret}" {system.url}/v1/metrics/experiments')
     lake = str(system.settings.lake)
-    print_line(f"Lake:        polars.scan_parquet(pipeline.lake.Lake({lake!r}).snapshot().paths())")
+    print_line(f"Lake:        polars.scan_parquet(pipeline.lake.table.Lake({lake!r}).snapshot().paths())")
     print_line("Ctrl-C stops everything; `./tidemark demo` brings it back in seconds.")

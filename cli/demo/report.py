@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from cli.demo.plan import Plan
 from cli.demo.truth import LOGGING_EFFECT
 from pipeline.database import connect
-from pipeline.lake import Lake
+from pipeline.lake.table import Lake
 from pipeline.settings import Settings
 from pipeline.statements import statement
 

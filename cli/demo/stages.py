@@ -21,7 +21,7 @@ from cli.progress import Progress
 from cli.running_system import RunningSystem
 from pipeline.clock import Clock, utc_now
 from pipeline.database import connect
-from pipeline.file_import import import_file
+from pipeline.imports.run import import_file
 from pipeline.settings import REPOSITORY
 from pipeline.statements import statement
 

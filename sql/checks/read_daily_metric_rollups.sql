@@ -1,5 +1,5 @@
 -- Reads the published rows of daily_metric_rollups, without their runs.
--- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Grain and key: those of the table; columns in the order of pipeline.rollups.jobs.
 -- Parameters: days date[].
 SELECT
     tenant_id,

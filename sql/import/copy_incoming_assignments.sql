@@ -1,5 +1,5 @@
 -- Streams one batch of assignments into the connection's staging table.
--- Grain: one row per assignment; columns in the order of pipeline.import_rows.AssignmentRow after position.
+-- Grain: one row per assignment; columns in the order of pipeline.imports.rows.AssignmentRow after position.
 -- Parameters: none (rows follow through COPY).
 COPY incoming_assignments (
     position,

@@ -1,5 +1,5 @@
 -- Streams one group of events into the connection's staging table.
--- Grain: one row per event as received; columns in the order in which pipeline.event_store writes them.
+-- Grain: one row per event as received; columns in the order in which pipeline.ingestion.event_store writes them.
 -- Parameters: none (rows follow through COPY).
 COPY incoming_events (
     position,

@@ -1,5 +1,5 @@
 -- Reads the rows of lake files in the order in which a file of the lake has them (DuckDB).
--- Grain: one row per event, ordered by tenant, user and time; columns as in pipeline.lake_schema.FILE_SCHEMA.
+-- Grain: one row per event, ordered by tenant, user and time; columns as in pipeline.lake.schema.FILE_SCHEMA.
 -- Parameters: paths text[].
 SELECT
     event_id,

@@ -1,5 +1,5 @@
 -- Reads the rows of retention_rollups that a run published and no later run has replaced.
--- Grain and key: those of the table; columns in the order of pipeline.jobs.
+-- Grain and key: those of the table; columns in the order of pipeline.rollups.jobs.
 -- Parameters: run_id uuid.
 SELECT
     tenant_id,

@@ -1,5 +1,5 @@
 -- Streams a run's rows into retention_rollups.
--- Grain and key: those of the table; columns in the order of pipeline.jobs, then run_id.
+-- Grain and key: those of the table; columns in the order of pipeline.rollups.jobs, then run_id.
 -- Parameters: none (rows follow through COPY).
 COPY retention_rollups (
     tenant_id,

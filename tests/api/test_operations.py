@@ -27,9 +27,9 @@ from api.operations.database_probe import DatabaseState
 from api.operations.exposition import exposition
 from api.operations.models import ReadyResponse
 from cli.embedded_postgres import EmbeddedPostgres
-from pipeline.event_store import store
-from pipeline.export import export
-from pipeline.lake import Lake
+from pipeline.export.run import export
+from pipeline.ingestion.event_store import store
+from pipeline.lake.table import Lake
 from pipeline.migrations import migrate
 from pipeline.settings import REPOSITORY, Settings
 from pipeline.statements import statement

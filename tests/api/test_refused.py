@@ -15,7 +15,7 @@ from api.ingestion.batch import EventBatch
 from api.ingestion.refused import MAX_ENVELOPE_BYTES, WHOLE_REQUEST, dead_letters, single_event_body
 from api.ingestion.validation import validate_batch
 from api.json_text import decode_json
-from pipeline.dead_letters import DeadLetter
+from pipeline.ingestion.dead_letters import DeadLetter
 
 NOW = datetime(2026, 2, 19, tzinfo=UTC)
 GOOD = '{"event_name": "app_opened", "occurred_at": "2026-02-18T10:00:00Z"}'

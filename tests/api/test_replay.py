@@ -15,9 +15,9 @@ import pytest
 from api.ingestion.batch import UNSTORABLE
 from api.ingestion.refused import WHOLE_REQUEST, dead_letters
 from api.ingestion.replay import ReplayResult, read_again, replay
-from pipeline.conservation import conservation
-from pipeline.dead_letters import DeadLetter, Selection, find, keep, read_accounts
-from pipeline.event_store import LedgerKey, Lot, write
+from pipeline.ingestion.conservation import conservation
+from pipeline.ingestion.dead_letters import DeadLetter, Selection, find, keep, read_accounts
+from pipeline.ingestion.event_store import LedgerKey, Lot, write
 from pipeline.settings import Settings
 from tests.api.conftest import SettableClock
 from tests.makers import NOW, event_row

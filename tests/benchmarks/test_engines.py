@@ -11,7 +11,7 @@ import pytest
 from benchmarks import engine_duckdb, engine_ours, engine_polars
 from benchmarks.engines import WORKS, table
 from benchmarks.history import generate, generator, name_of, people_of, variant_of, write_history
-from pipeline.lake import Lake, LakeSnapshot
+from pipeline.lake.table import Lake, LakeSnapshot
 
 LAST = date(2026, 11, 20)
 DAYS = 4

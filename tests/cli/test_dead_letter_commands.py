@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from api.ingestion.refused import dead_letters
-from pipeline.conservation import conservation
-from pipeline.dead_letters import Cap, DeadLetter, read_accounts
-from pipeline.event_store import write
+from pipeline.ingestion.conservation import conservation
+from pipeline.ingestion.dead_letters import Cap, DeadLetter, read_accounts
+from pipeline.ingestion.event_store import write
 from pipeline.settings import REPOSITORY, Settings
 from tests.makers import NOW
 from tests.waiting import wait_until

@@ -20,7 +20,7 @@ import pytest
 
 from cli.database import ready_database
 from pipeline.clock import iso_millis, utc_now
-from pipeline.refresh import refresh
+from pipeline.refresh.run import refresh
 from pipeline.settings import REPOSITORY, Settings
 from tests.api.servers import server_process
 from tests.makers import add_experiment

@@ -14,9 +14,9 @@ import duckdb
 import psycopg
 import pytest
 
-from pipeline.event_store import store
-from pipeline.export import export
-from pipeline.lake import Lake
+from pipeline.export.run import export
+from pipeline.ingestion.event_store import store
+from pipeline.lake.table import Lake
 from pipeline.settings import REPOSITORY
 from tests.makers import NOW, event_row
 

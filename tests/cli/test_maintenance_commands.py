@@ -15,9 +15,9 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.clock import utc_now
-from pipeline.event_store import store
-from pipeline.export import export
-from pipeline.lake import Lake
+from pipeline.export.run import export
+from pipeline.ingestion.event_store import store
+from pipeline.lake.table import Lake
 from pipeline.settings import REPOSITORY
 from tests.makers import event_row
 

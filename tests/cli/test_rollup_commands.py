@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from pipeline.clock import utc_now
-from pipeline.event_store import store
+from pipeline.ingestion.event_store import store
 from pipeline.settings import REPOSITORY
 from tests.makers import NOW, event_rows
 

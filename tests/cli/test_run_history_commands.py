@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from pipeline.event_store import store
+from pipeline.ingestion.event_store import store
 from tests.cli.test_rollup_commands import AS_OF, answer, tidemark
 from tests.makers import NOW, event_rows
 

@@ -16,7 +16,7 @@ import pytest
 from dagster_project.definitions import ASSETS, CHECKS
 from dagster_project.partitions import range_tags
 from dagster_project.resources import Deployment
-from pipeline.event_store import EventRow, store
+from pipeline.ingestion.event_store import EventRow, store
 from pipeline.settings import REPOSITORY
 from tests.makers import NOW
 

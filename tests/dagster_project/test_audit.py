@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 
 from dagster_project.definitions import ASSETS, CHECKS
 from dagster_project.same_run import AUDIT
-from pipeline.lake_schema import PARTITION_COLUMN
+from pipeline.lake.schema import PARTITION_COLUMN
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
 

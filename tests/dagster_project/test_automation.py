@@ -9,9 +9,9 @@ import pytest
 
 from dagster_project.automation import late_days, nightly, refresh_due, stretch_of
 from dagster_project.resources import Deployment
-from pipeline import stale_days
-from pipeline.export import export
-from pipeline.refresh import refresh
+from pipeline.export.run import export
+from pipeline.refresh import stale_days
+from pipeline.refresh.run import refresh
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
 

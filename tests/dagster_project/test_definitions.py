@@ -14,7 +14,7 @@ from dagster_project import partitions
 from dagster_project.assets import COMPUTED, PUBLISHED
 from dagster_project.definitions import ASSETS, CHECKS, defs
 from dagster_project.partitions import DAYS
-from pipeline.jobs import JOBS, job_named
+from pipeline.rollups.jobs import JOBS, job_named
 from pipeline.settings import REPOSITORY
 from tests.makers import NOW
 

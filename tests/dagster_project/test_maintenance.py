@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 
 from dagster_project.maintenance import GROUP, MAINTENANCE, pruned_events
-from pipeline.export import export
+from pipeline.export.run import export
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
 

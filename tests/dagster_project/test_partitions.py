@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.partitions import DAYS, FIRST_DAY, days_of, windows_of
-from pipeline.jobs import Window
+from pipeline.rollups.jobs import Window
 
 
 def test_a_range_becomes_one_window() -> None:

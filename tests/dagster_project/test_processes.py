@@ -33,7 +33,7 @@ from cli.dagster_processes import (
 from cli.ports import free_port
 from dagster_project.checks import CHECKS as ALL_CHECKS
 from dagster_project.definitions import ASSETS
-from pipeline.event_store import store
+from pipeline.ingestion.event_store import store
 from pipeline.settings import REPOSITORY
 from tests.makers import event_row, event_rows
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ import psycopg
 
 from dagster_project.refreshing import refresh
 from pipeline.database import AdvisoryLock
-from pipeline.jobs import JOBS, job_named
+from pipeline.rollups.jobs import JOBS, job_named
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, event_row, event_rows
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from pipeline.jobs import JOBS, job_named
+from pipeline.rollups.jobs import JOBS, job_named
 from tests.dagster_project.conftest import Installation
 from tests.makers import NOW, add_experiment, assign, event_row, event_rows
 

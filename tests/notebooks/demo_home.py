@@ -23,12 +23,12 @@ from cli.demo.history import record
 from cli.demo.plan import Plan
 from cli.demo.simulation import simulate
 from cli.demo.stages import MANIFEST
-from pipeline.export import export
-from pipeline.file_import import import_file
-from pipeline.jobs import JOBS, Window
-from pipeline.lake import Lake
+from pipeline.export.run import export
+from pipeline.imports.run import import_file
+from pipeline.lake.table import Lake
 from pipeline.manifest import seed
-from pipeline.rollups import roll_up
+from pipeline.rollups.jobs import JOBS, Window
+from pipeline.rollups.run import roll_up
 from pipeline.settings import REPOSITORY, Settings
 from tests.api.servers import served
 from tests.cli.demo.worlds import NOON

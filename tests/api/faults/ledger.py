@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from tests.pipeline.retail_world import counted_stats, read_stats
+from tests.pipeline.ingestion.retail_world import counted_stats, read_stats
 
 
 class Request(NamedTuple):

@@ -18,7 +18,7 @@ from api.ingestion import drain, spool_file
 from api.ingestion.delivery import Delivery
 from api.ingestion.spool import Spool
 from api.ingestion.spool_file import SpoolFile
-from pipeline.event_store import StoreResult
+from pipeline.ingestion.event_store import StoreResult
 
 EARLY_SECONDS = 0.5
 

@@ -14,12 +14,12 @@ import pytest
 
 from api.app import create_app
 from api.retail.models import QUEUED, QueuedResponse, StatsError, StatsResponse, VisitErrors
-from pipeline.event_store import store
+from pipeline.ingestion.event_store import store
 from pipeline.settings import Settings
 from tests.api.conftest import SettableClock
 from tests.api.servers import served
 from tests.makers import NOW, add_experiment, assign
-from tests.pipeline.retail_world import counted_stats, visit_event
+from tests.pipeline.ingestion.retail_world import counted_stats, visit_event
 from tests.waiting import wait_until
 
 GOOD = {"site_id": "shop", "event_type": "page_view", "path": "/", "user_id": "ann"}

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from api.database import Database
-from pipeline.event_store import store
+from pipeline.ingestion.event_store import store
 from pipeline.statements import statement
-from tests.pipeline.retail_world import visit_event
+from tests.pipeline.ingestion.retail_world import visit_event
 
 Plan = dict[str, object]
 

@@ -13,14 +13,14 @@ import psycopg
 import pytest
 
 from api.runs.models import RunResponse, RunsResponse
-from pipeline.jobs import Window
-from pipeline.publish import PublishedRollup
-from pipeline.runs import fail_run
+from pipeline.rollups.jobs import Window
+from pipeline.rollups.publish import PublishedRollup
+from pipeline.rollups.runs import fail_run
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
 from tests.makers import NOW
-from tests.pipeline.oracle import Event, History
-from tests.pipeline.rollup_world import World
+from tests.pipeline.rollups.oracle import Event, History
+from tests.pipeline.rollups.rollup_world import World
 
 WINDOW = Window.ending(NOW, 2)
 JOBS = ("daily", "experiment", "funnel")

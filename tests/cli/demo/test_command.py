@@ -24,8 +24,8 @@ from cli.demo.folder import DemoFolder
 from cli.demo.report import Report, read_report
 from cli.demo.simulation import simulate
 from cli.ports import free_port
-from pipeline.event_store import store
-from pipeline.lake import Lake
+from pipeline.ingestion.event_store import store
+from pipeline.lake.table import Lake
 from pipeline.settings import REPOSITORY, Settings
 from tests.cli.demo.worlds import arrived
 from tests.makers import event_row

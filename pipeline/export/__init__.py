@@ -1,0 +1,1 @@
+"""Moves committed events from Postgres to the lake, each exactly once."""

@@ -1,0 +1,1 @@
+"""Moves an existing deployment's history in from files."""

@@ -1,0 +1,1 @@
+"""Writes events into Postgres and accounts for every one of them."""

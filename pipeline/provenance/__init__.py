@@ -1,0 +1,1 @@
+"""Where every published number comes from: recorded, shown, computed again."""

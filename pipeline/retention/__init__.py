@@ -1,0 +1,1 @@
+"""Lets go of exported rows that Postgres need not keep."""

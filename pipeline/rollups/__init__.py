@@ -1,0 +1,1 @@
+"""Computes the published numbers from the lake, checks them and publishes them."""

@@ -1,0 +1,156 @@
+"""Publication: a staged rollup replaces its window of the published table in one transaction, or nothing changes.
+
+Only a result that passes its checks is published, and never over one that was computed from a later state.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+from pipeline.database import advisory_lock, connect
+from pipeline.rollups.jobs import first_computable_day
+from pipeline.rollups.runs import Run, fail_run
+from pipeline.rollups.staging import StagedRollup
+from pipeline.rollups.verification import findings
+from pipeline.statements import statement
+
+
+class UnfitRollupError(Exception):
+    """The staged result breaks a rule; it was not published, and its run is FAILED."""
+
+
+class OutdatedRollupError(Exception):
+    """The run is over, or a run that began later has published some of the same days; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class PublishedRollup:
+    """What a run published; `seconds` is computing plus publishing."""
+
+    run_id: UUID
+    job_name: str
+    rows_written: int
+    ignored_count: int
+    lake_version: int | None
+    seconds: float
+
+
+def verify(database_url: str, staged: StagedRollup) -> tuple[str, ...]:
+    """Check a staged result; return what is wrong with it, one sentence each, empty when it may be published.
+
+    With findings the run becomes FAILED with them as its error, and the staged result is removed.
+    """
+    found = findings(staged)
+    if found:
+        with connect(database_url, application="tidemark-publish", autocommit=True) as connection:
+            fail_run(connection, staged.run_id, f"checks failed: {'; '.join(found)}")
+        staged.discard()
+    return found
+
+
+def publish(database_url: str, staged: StagedRollup) -> PublishedRollup:
+    """Check and publish a staged result, waiting for the job's lock; idempotent per run.
+
+    Raises UnfitRollupError or OutdatedRollupError; on any error the published rows stay as they were.
+    """
+    with (
+        connect(database_url, application="tidemark-publish-lock", autocommit=True) as lock,
+        advisory_lock(lock, staged.job.lock),
+    ):
+        return publish_locked(database_url, staged)
+
+
+def publish_locked(database_url: str, staged: StagedRollup) -> PublishedRollup:
+    """Do what `publish` does, for a caller that holds the job's lock."""
+    started = time.monotonic()
+    found = verify(database_url, staged)
+    if found:
+        raise UnfitRollupError(f"{staged.job.run_name} {staged.run_id} was not published: {'; '.join(found)}")
+    with connect(database_url, application="tidemark-publish", autocommit=True) as connection:
+        try:
+            published = _replace(connection, staged, started)
+        except BaseException as error:
+            _give_up(database_url, staged, error)
+            raise
+    staged.discard()
+    return published
+
+
+def _replace(connection: psycopg.Connection, staged: StagedRollup, started: float) -> PublishedRollup:
+    with connection.transaction():
+        run = _current(connection, staged)
+        if run.status == "SUCCESS":  # a retry after the answer was lost
+            return _published(run, run.rows_written, run.seconds)
+        connection.execute(
+            statement(f"publish/{staged.job.table}_delete"),
+            {"days": list(staged.window.days())},
+        )
+        _copy(connection, staged)
+        scope = {
+            "run_id": run.run_id, "job_name": run.job_name, "started_at": run.started_at,
+            "window_start": run.window_start, "window_end": run.window_end, "days": run.days,
+        }  # fmt: skip
+        connection.execute(statement("publish/supersede_older_runs"), scope)
+        connection.execute(
+            statement("publish/clear_stale_days"),
+            {
+                "job_name": staged.job.name,
+                "days": list(staged.window.days()),
+                "started_at": run.started_at,
+                "as_of": run.as_of,
+                "first_day": first_computable_day(run.as_of),
+            },
+        )
+        row = connection.execute(
+            statement("publish/succeed_run"),
+            {"run_id": run.run_id, "rows_written": staged.rows.num_rows, "seconds": time.monotonic() - started},
+        ).fetchone()
+        return _published(run, staged.rows.num_rows, None if row is None else row[0])
+
+
+def _current(connection: psycopg.Connection, staged: StagedRollup) -> Run:
+    """Return the run as recorded, locked, if it may be published or is published already."""
+    with connection.cursor(row_factory=class_row(Run)) as cursor:
+        run = cursor.execute(statement("publish/lock_run"), {"run_id": staged.run_id}).fetchone()
+    if run is None:
+        raise OutdatedRollupError(f"this database has no run {staged.run_id}")
+    if run.status == "FAILED":
+        raise OutdatedRollupError(f"run {run.run_id} can no longer be published: {run.error_text}")
+    newer = connection.execute(
+        statement("publish/find_newer_run"),
+        {
+            "job_name": run.job_name, "started_at": run.started_at,
+            "window_start": run.window_start, "window_end": run.window_end, "days": run.days,
+        },
+    ).fetchone()  # fmt: skip
+    if newer is not None and run.status == "RUNNING":
+        raise OutdatedRollupError(f"run {run.run_id} is out of date: run {newer[0]} began later and is published")
+    return run
+
+
+def _copy(connection: psycopg.Connection, staged: StagedRollup) -> None:
+    columns = [staged.rows.column(name).to_pylist() for name in staged.job.columns]
+    with connection.cursor().copy(statement(f"publish/{staged.job.table}_copy")) as copy:
+        for row in zip(*columns, strict=True):
+            copy.write_row((*row, staged.run_id))
+
+
+def _published(run: Run, rows_written: int, seconds: float | None) -> PublishedRollup:
+    return PublishedRollup(
+        run.run_id, run.job_name, rows_written, run.ignored_count, run.lake_version, round(seconds or 0.0, 3)
+    )
+
+
+def _give_up(database_url: str, staged: StagedRollup, error: BaseException) -> None:
+    """Record the failure on a connection of its own: the one that published may be gone."""
+    try:
+        with connect(database_url, application="tidemark-publish", autocommit=True) as connection:
+            fail_run(connection, staged.run_id, f"{type(error).__name__}: {error}")
+    except psycopg.Error:
+        return  # the database is away: the run stays RUNNING, and a later run ends it
+    staged.discard()
