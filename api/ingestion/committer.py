@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,13 @@ GROUP_ROWS = 5_000
 # One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
 # helps once this many events wait.
 BACKLOG_ROWS = 200
+# A transaction costs as much as dozens of events do. So a group waits for the requests that were here when the last one
+# ended, waiting or just answered: clients that have their answers come back within a moment. It waits for so many of
+# them at most (with twice as many, one half is read while the other is stored), for no longer than this, nor than this
+# many times what storing the last group took; and who is alone waits for nobody.
+GATHER_REQUESTS = 16
+GATHER_SECONDS = 0.008
+GATHER_SHARE = 2.0
 # A group should take no longer than this: a slow server gets smaller ones.
 GROUP_SECONDS = 0.5
 QUEUE_BYTES = 64 * 2**20
@@ -83,11 +90,12 @@ class GroupCommitter:
         self._queued_rows = 0
         self._closing = False
         self._lock = threading.Lock()
+        self._expected = 0
         self._arrived = threading.Condition(self._lock)
         self._backlog = threading.Condition(self._lock)
         self._threads = [
-            threading.Thread(target=self._flush_forever, args=(self._arrived, 0), daemon=True),
-            threading.Thread(target=self._flush_forever, args=(self._backlog, BACKLOG_ROWS), daemon=True),
+            threading.Thread(target=self._flush_forever, args=(self._wait_for_gathered,), daemon=True),
+            threading.Thread(target=self._flush_forever, args=(self._wait_for_backlog,), daemon=True),
         ]
 
     def start(self) -> None:
@@ -119,7 +127,8 @@ class GroupCommitter:
             self._queue.append(waiting)
             self._queued += waiting.size
             self._queued_rows += len(batch.rows)
-            self._arrived.notify()
+            if self._is_gathered():
+                self._arrived.notify()
             if self._queued_rows >= BACKLOG_ROWS:
                 self._backlog.notify()
         return await waiting.answer
@@ -135,26 +144,43 @@ class GroupCommitter:
         if not self._closing:
             self._loop.call_later(WATCH_SECONDS, self._watch)
 
-    def _flush_forever(self, woken: threading.Condition, least_rows: int) -> None:
+    def _flush_forever(self, wait: Callable[[float], None]) -> None:
         flusher = _Flusher(self._database_url, self._availability, self._log, self._cap)
-        while group := self._take_group(woken, least_rows, flusher.rows_limit):
+        while group := self._take_group(wait, flusher):
             outcomes = flusher.store(group)
+            with self._lock:  # before the answers leave: who has one may be back already
+                self._expected = len(group) + len(self._queue)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, outcomes)
         flusher.disconnect()
 
-    def _take_group(self, woken: threading.Condition, least_rows: int, rows_limit: int) -> list[_Waiting]:
+    def _take_group(self, wait: Callable[[float], None], flusher: _Flusher) -> list[_Waiting]:
         """Wait for batches and take as many of one protocol as make a group; nothing once closing and empty."""
         with self._lock:
-            while not self._closing and (not self._queue or self._queued_rows < least_rows):
-                woken.wait()
+            while not self._closing:
+                wait(flusher.seconds)
+                if self._queue:
+                    break
             group: list[_Waiting] = []
             rows = 0
-            while self._queue and (not group or self._fits(group[0], rows_limit - rows)):
+            while self._queue and (not group or self._fits(group[0], flusher.rows_limit - rows)):
                 waiting = self._take()
                 rows += len(waiting.batch.rows)
                 group.append(waiting)
         return group
+
+    def _wait_for_gathered(self, seconds: float) -> None:
+        """Wait for the requests to be expected, a moment that follows from the `seconds` that the last group took."""
+        self._arrived.wait_for(self._is_gathered, min(GATHER_SECONDS, GATHER_SHARE * seconds))
+        self._expected = 0
+        self._arrived.wait_for(self._is_gathered)
+
+    def _is_gathered(self) -> bool:
+        enough = len(self._queue) >= max(min(self._expected, GATHER_REQUESTS), 1) or self._queued_rows >= BACKLOG_ROWS
+        return enough or self._closing
+
+    def _wait_for_backlog(self, _: float) -> None:
+        self._backlog.wait_for(lambda: self._queued_rows >= BACKLOG_ROWS or self._closing)
 
     def _take(self) -> _Waiting:
         waiting = self._queue.popleft()
@@ -179,6 +205,7 @@ class _Flusher:
         self._connection: Connection | None = None
         self._transaction: int | None = None
         self.rows_limit = GROUP_ROWS
+        self.seconds = 0.0  # that the last group took
 
     def store(self, group: Sequence[_Waiting]) -> list[_Outcome]:
         """Store a group; returns what becomes of each of its requests."""
@@ -193,7 +220,7 @@ class _Flusher:
             self._log.error("events not stored", requests=len(group), **describe(error))
             self.rows_limit = max(self.rows_limit // 4, 1)
             return [(waiting, NotStoredError(self._transaction)) for waiting in group]
-        seconds = time.monotonic() - started
+        self.seconds = seconds = time.monotonic() - started
         rows = sum(len(batch.rows) for batch in batches)
         self._pace(rows, seconds)
         telemetry.group_committed(len(group), rows, seconds)

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 
+from api.ingestion import committer
 from api.ingestion.batch import UNSTORABLE, EventBatch
 from api.ingestion.core import IngestionCore
 from api.ingestion.delivery import Delivery
@@ -212,3 +213,45 @@ def test_a_full_queue_refuses_and_closing_stores_what_waits(settings: Settings, 
     assert outcomes["EventBatch"] >= 2
     assert outcomes.total() == 9
     assert count(connection) == outcomes["EventBatch"]
+
+
+async def send_in_turn(core: IngestionCore, client: int, requests: int) -> None:
+    """Send one event after the other, each once the one before is durable and has travelled: to some it is farther."""
+    for number in range(requests):
+        await asyncio.sleep(client * 0.003)
+        batch = EventBatch("default", NOW, 100, [event_row(1000 * client + number)], [0])
+        await core.submit(delivery(1), batch)
+
+
+def transactions(settings: Settings, connection: psycopg.Connection, *, clients: int, requests: int) -> int:
+    """Let clients send side by side; return how many transactions stored what they sent."""
+
+    async def run() -> None:
+        core = IngestionCore(settings, make_logger("ERROR"))
+        core.start()
+        await asyncio.gather(*(send_in_turn(core, client, requests) for client in range(clients)))
+        await core.close()
+
+    asyncio.run(run())
+    assert count(connection) == clients * requests
+    row = connection.execute("SELECT count(DISTINCT ingest_xid) FROM event_logs").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_clients_that_come_back_at_once_share_transactions(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for each other they would take turns, in two groups of few."""
+    monkeypatch.setattr(committer, "GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(committer, "GATHER_SHARE", 1e6)
+    # The first group is who came first, the last ones who is left: the others hold all five.
+    assert transactions(settings, connection, clients=5, requests=30) <= 30 + 3
+
+
+def test_nobody_waits_for_clients_that_are_not_there(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(committer, "GATHER_SHARE", 1e9)
+    assert transactions(settings, connection, clients=1, requests=30) == 30
