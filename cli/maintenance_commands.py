@@ -26,15 +26,18 @@ def register(app: typer.Typer) -> None:
 
 
 def prune_command(dry_run: DryRun = False) -> None:
-    """Remove events from Postgres that are older than TIDEMARK_HOT_DAYS and proven to be in the lake."""
+    """Remove events from Postgres that are older than TIDEMARK_HOT_DAYS and proven to be in the lake.
+
+    And the records of runs older than TIDEMARK_RUN_HISTORY_DAYS that no published row names.
+    """
     from pipeline.lake.table import Lake  # noqa: PLC0415
     from pipeline.retention.prune import prune  # noqa: PLC0415
+    from pipeline.retention.run_records import forget_runs  # noqa: PLC0415
 
-    settings = Settings()
+    settings, now = Settings(), utc_now()
     with ready_database(settings) as database_url, Progress("pruning") as progress:
-        result = prune(
-            settings, database_url, Lake(settings.lake), utc_now(), dry_run=dry_run, rows_done=progress.update
-        )
+        result = prune(settings, database_url, Lake(settings.lake), now, dry_run=dry_run, rows_done=progress.update)
+        forgotten = forget_runs(settings, database_url, now, dry_run=dry_run)
     for sentence in result.held:
         print_line(f"kept in Postgres: {sentence}")
     print_json(
@@ -46,6 +49,8 @@ def prune_command(dry_run: DryRun = False) -> None:
             "removed": result.removed,
             "held": result.held,
             "lake_version": result.lake_version,
+            "runs_began_before": forgotten.before,
+            "runs_removed": forgotten.runs,
             "seconds": round(result.seconds, 3),
         }
     )

@@ -1,4 +1,4 @@
-"""What keeps Postgres and the lake from growing without end: three assets without days, one nightly job.
+"""What keeps Postgres and the lake from growing without end: four assets without days, one nightly job.
 
 No postponed annotations here: Dagster reads the annotation of `context` as it stands.
 """
@@ -11,6 +11,7 @@ from dagster_project.same_run import AUDIT
 from pipeline.lake.compaction import compact
 from pipeline.lake.vacuum import vacuum
 from pipeline.retention.prune import prune
+from pipeline.retention.run_records import forget_runs
 
 GROUP = "maintenance"
 
@@ -82,12 +83,21 @@ def vacuumed_lake(deployment: Deployment) -> dg.MaterializeResult[None]:
     )
 
 
-MAINTENANCE = [compacted_lake, pruned_events, vacuumed_lake]
+@dg.asset(group_name=GROUP, kinds={"postgres"}, deps=[vacuumed_lake])
+def pruned_run_records(deployment: Deployment) -> dg.MaterializeResult[None]:
+    """The records of runs without those older than TIDEMARK_RUN_HISTORY_DAYS that no published row names."""
+    result = forget_runs(deployment.settings(), deployment.database_url, deployment.now())
+    return dg.MaterializeResult(
+        metadata={"began_before": result.before.isoformat(), "runs_removed": result.runs, "files_removed": result.files}
+    )
+
+
+MAINTENANCE = [compacted_lake, pruned_events, vacuumed_lake, pruned_run_records]
 
 maintenance = dg.define_asset_job(
     "maintenance",
     selection=dg.AssetSelection.groups(GROUP),
-    description="Merge the lake's small files, prune Postgres, remove files that nobody needs any more.",
+    description="Merge the lake's small files, prune Postgres, remove files and records that nobody needs any more.",
 )
 
 nightly_maintenance = dg.ScheduleDefinition(

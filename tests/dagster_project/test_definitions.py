@@ -33,6 +33,7 @@ GRAPH = {
     "compacted_lake": set(),
     "pruned_events": {"compacted_lake"},
     "vacuumed_lake": {"compacted_lake"},
+    "pruned_run_records": {"vacuumed_lake"},
 }
 BLOCKING = {
     "events:lake_matches_postgres",

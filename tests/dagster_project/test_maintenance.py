@@ -42,6 +42,7 @@ def test_a_night_of_maintenance(installation: Installation) -> None:
     assert metadata(result, "compacted_lake")["files_after"] == metadata(result, "compacted_lake")["days"]
     assert metadata(result, "pruned_events")["events_pruned"] == 60
     assert metadata(result, "vacuumed_lake")["files_removed"] == 0, "all of it is young"
+    assert metadata(result, "pruned_run_records")["runs_removed"] == 0
     assert installation.published("SELECT count(*) FROM event_logs") == [(3,)]
     assert maintain(installation).success
 
