@@ -20,6 +20,7 @@ EVENTS = "file('{files}', 'Parquet')"
 DAILY = """
 WITH days AS (
     SELECT
+        tenant_id,
         toDate(occurred_at, 'UTC') AS day,
         uniqExact(anonymous_user_id) AS users,
         quantilesExactInclusive(0.5, 0.95)(
@@ -27,55 +28,115 @@ WITH days AS (
         ) AS lags,
         sumMap(map(event_name, toUInt64(1))) AS names
     FROM {events}
-    GROUP BY day
+    GROUP BY tenant_id, day
 )
-SELECT day, 'users' AS name, toFloat64(users) AS value FROM days
-UNION ALL SELECT day, 'p50', lags[1] FROM days
-UNION ALL SELECT day, 'p95', lags[2] FROM days
-UNION ALL SELECT day, name.1, toFloat64(name.2) FROM days ARRAY JOIN CAST(names, 'Array(Tuple(String, UInt64))') AS name
+SELECT day, tenant_id || ' ' || counted.1 AS name, counted.2 AS value
+FROM days
+ARRAY JOIN arrayConcat(
+    [('users', toFloat64(users)), ('p50', lags[1]), ('p95', lags[2])],
+    arrayMap((name, events) -> (name, toFloat64(events)), mapKeys(names), mapValues(names))
+) AS counted
 """
 FIRST_SEEN = """
 WITH people AS (
     SELECT
+        tenant_id,
         min(toUnixTimestamp64Micro(occurred_at)) AS first,
         minIf(toUnixTimestamp64Micro(occurred_at), event_name = 'session_submitted') AS submitted,
         countIf(event_name = 'session_submitted') AS sessions
     FROM {events}
-    GROUP BY anonymous_user_id
+    WHERE anonymous_user_id != ''
+    GROUP BY tenant_id, anonymous_user_id
 ),
 counted AS (
     SELECT
+        tenant_id,
         toDate(intDiv(first, 86400000000)) AS day,
         count() AS users,
         countIf(sessions > 0 AND submitted <= first + 86400000000) AS converted
     FROM people
-    GROUP BY day
+    GROUP BY tenant_id, day
 )
-SELECT day, 'new' AS name, toFloat64(users) AS value FROM counted
-UNION ALL SELECT day, 'converted', toFloat64(converted) FROM counted
+SELECT day, tenant_id || ' ' || counted.1 AS name, counted.2 AS value
+FROM counted
+ARRAY JOIN [('new_users', toFloat64(users)), ('logging_rate_24h', converted / users)] AS counted
 """
+# windowFunnel gives the depth alone; the times between the steps need each user's times in arrays.
 FUNNEL = """
 WITH numbered AS (
     SELECT
-        cityHash64(anonymous_user_id) AS person,
+        tenant_id,
+        anonymous_user_id,
         {step} AS step,
-        toUInt64(toUnixTimestamp64Micro(occurred_at)) AS at,
-        toInt64(intDiv(at, 86400000000)) AS day_number,
-        arrayJoin(if(step = 1, [day_number], [day_number, day_number - 1])) AS cohort
+        toUnixTimestamp64Micro(occurred_at) AS at,
+        if(step = 1, experiment_map['landing'], '') AS variant
     FROM {events}
-    WHERE step > 0
+    WHERE step > 0 AND anonymous_user_id != ''
 ),
-deepest AS (
+people AS (
     SELECT
-        cohort,
-        windowFunnel(86400000000)(at, step = 1, step = 2, step = 3, step = 4, step = 5) AS depth
+        tenant_id,
+        cityHash64(anonymous_user_id) AS person,
+        groupArrayIf((at, variant), step = 1) AS ones,
+        arraySort(groupArrayIf(at, step = 2)) AS twos,
+        arraySort(groupArrayIf(at, step = 3)) AS threes,
+        arraySort(groupArrayIf(at, step = 4)) AS fours,
+        arraySort(groupArrayIf(at, step = 5)) AS fives
     FROM numbered
-    GROUP BY person, cohort
-    HAVING depth > 0
+    GROUP BY tenant_id, anonymous_user_id
+    HAVING notEmpty(ones)
+),
+chains AS (
+    SELECT
+        tenant_id,
+        person,
+        entry.1 AS at,
+        entry.2 AS variant,
+        intDiv(at, 86400000000) AS cohort,
+        at + 86400000000 AS until,
+        arrayFirst(time -> time >= at, twos) AS two,
+        if(two = 0, 0, arrayFirst(time -> time >= two, threes)) AS three,
+        if(three = 0, 0, arrayFirst(time -> time >= three, fours)) AS four,
+        if(four = 0, 0, arrayFirst(time -> time >= four, fives)) AS five,
+        multiIf(
+            two = 0 OR two > until, 1, three = 0 OR three > until, 2, four = 0 OR four > until, 3,
+            five = 0 OR five > until, 4, 5
+        ) AS depth
+    FROM people
+    ARRAY JOIN ones AS entry
+),
+furthest AS (
+    SELECT
+        tenant_id,
+        cohort,
+        dimension,
+        argMax((depth, two - at, three - two, four - three, five - four), (depth, at)) AS best
+    FROM chains
+    ARRAY JOIN if(variant = '', ['overall'], ['overall', 'landing:' || variant]) AS dimension
+    GROUP BY tenant_id, person, cohort, dimension
+),
+counted AS (
+    SELECT
+        tenant_id,
+        cohort,
+        dimension,
+        [
+            (1, count(), 0),
+            (2, countIf(best.1 >= 2), quantileExactInclusiveIf(0.5)(best.2, best.1 >= 2)),
+            (3, countIf(best.1 >= 3), quantileExactInclusiveIf(0.5)(best.3, best.1 >= 3)),
+            (4, countIf(best.1 >= 4), quantileExactInclusiveIf(0.5)(best.4, best.1 >= 4)),
+            (5, countIf(best.1 >= 5), quantileExactInclusiveIf(0.5)(best.5, best.1 >= 5))
+        ] AS steps
+    FROM furthest
+    GROUP BY tenant_id, cohort, dimension
 )
-SELECT toDate(cohort) AS day, toString(step) AS name, toFloat64(count()) AS value
-FROM deepest ARRAY JOIN range(1, toUInt64(depth) + 1) AS step
-GROUP BY cohort, step
+SELECT
+    toDate(cohort) AS day,
+    concat(tenant_id, ' ', dimension, ' ', toString(step.1), ' ', kind) AS name,
+    if(kind = 'users', toFloat64(step.2), step.3 / 1e6) AS value
+FROM (SELECT tenant_id, cohort, dimension, arrayJoin(steps) AS step FROM counted)
+ARRAY JOIN if(step.1 = 1, ['users'], ['users', 'median']) AS kind
+WHERE step.2 > 0
 """
 
 

@@ -15,6 +15,7 @@ Count = tuple[date, str, float]
 DAILY = """
 WITH names AS (
     SELECT
+        tenant_id,
         CAST(occurred_at AS DATE) AS day,
         event_name,
         count(*) AS events
@@ -23,102 +24,151 @@ WITH names AS (
 ),
 days AS (
     SELECT
+        tenant_id,
         CAST(occurred_at AS DATE) AS day,
         count(DISTINCT anonymous_user_id) AS users,
         quantile_cont(greatest(epoch_us(received_at) - epoch_us(occurred_at), 0), [0.5, 0.95]) AS lags
     FROM read_parquet($paths)
     GROUP BY ALL
 )
-SELECT day, event_name, CAST(events AS DOUBLE) FROM names
-UNION ALL SELECT day, 'users', users FROM days
-UNION ALL SELECT day, 'p50', lags[1] FROM days
-UNION ALL SELECT day, 'p95', lags[2] FROM days
+SELECT day, tenant_id || ' ' || event_name, CAST(events AS DOUBLE) FROM names
+UNION ALL SELECT day, tenant_id || ' users', users FROM days
+UNION ALL SELECT day, tenant_id || ' p50', lags[1] FROM days
+UNION ALL SELECT day, tenant_id || ' p95', lags[2] FROM days
 """
 
 FIRST_SEEN = """
 WITH people AS (
     SELECT
+        tenant_id,
         min(occurred_at) AS first_seen,
-        list(occurred_at) FILTER (WHERE event_name = 'session_submitted') AS submitted
+        min(occurred_at) FILTER (WHERE event_name = 'session_submitted') AS submitted
     FROM read_parquet($paths)
-    GROUP BY anonymous_user_id
+    WHERE anonymous_user_id <> ''
+    GROUP BY tenant_id, anonymous_user_id
 ),
 counted AS (
     SELECT
+        tenant_id,
         CAST(first_seen AS DATE) AS day,
         count(*) AS users,
-        count(*) FILTER (WHERE list_min(submitted) <= first_seen + INTERVAL 24 HOURS) AS converted
+        count(*) FILTER (WHERE submitted <= first_seen + INTERVAL 24 HOURS) AS converted
     FROM people
     GROUP BY ALL
 )
-SELECT day, 'new', users FROM counted UNION ALL SELECT day, 'converted', converted FROM counted
+SELECT day, tenant_id || ' new_users', users FROM counted
+UNION ALL SELECT day, tenant_id || ' logging_rate_24h', converted / users FROM counted
 """
 
-FUNNEL = """
-WITH events AS (
+# Each window looks at two steps that follow each other: the chains that got there, and the events that come next.
+# A moment is a microsecond times eight plus the step, so that steps at one time are in order.
+NEXT = """(
     SELECT
-        hash(anonymous_user_id) AS person,
-        CASE event_name
+        * EXCLUDE (place, next),
+        CASE WHEN next // 8 - entered // 8 <= 86400000000 THEN next END AS {reached}
+    FROM (
+        SELECT
+            *,
+            min(CASE WHEN entered IS NULL THEN place END) OVER (
+                PARTITION BY person ORDER BY place ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            ) AS next
+        FROM (
+            SELECT *, {last} AS place FROM {chains}
+            UNION ALL BY NAME
+            SELECT person, moment AS place FROM events WHERE moment % 8 = {step}
+        )
+    )
+    WHERE entered IS NOT NULL
+)"""
+FUNNEL = f"""
+WITH events AS MATERIALIZED (
+    SELECT
+        hash(tenant_id, anonymous_user_id) AS person,
+        tenant_id,
+        epoch_us(occurred_at) * 8 + CASE event_name
             WHEN 'app_opened' THEN 1 WHEN 'tab_opened' THEN 1
             WHEN 'workouts_default_loaded' THEN 2 WHEN 'workout_started' THEN 2
             WHEN 'exercise_logged' THEN 3 WHEN 'session_submitted' THEN 4 WHEN 'achievement_unlocked' THEN 5
-        END AS step,
-        epoch_us(occurred_at) AS at_us
+        END AS moment,
+        CASE WHEN event_name IN ('app_opened', 'tab_opened') THEN experiment_map['landing'] END AS variant
     FROM read_parquet($paths)
     WHERE event_name IN ('app_opened', 'tab_opened', 'workouts_default_loaded', 'workout_started', 'exercise_logged',
         'session_submitted', 'achievement_unlocked')
-),
-one AS (
-    SELECT
-        *,
-        min(CASE WHEN step = 5 THEN at_us END) OVER onwards AS five
-    FROM events
-    WINDOW onwards AS (PARTITION BY person ORDER BY at_us, step ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+        AND anonymous_user_id <> ''
 ),
 two AS (
-    SELECT
-        *,
-        min(CASE WHEN step = 4 THEN struct_pack(a4 := at_us, a5 := five) END) OVER onwards AS four
-    FROM one
-    WINDOW onwards AS (PARTITION BY person ORDER BY at_us, step ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+    SELECT person, tenant_id, variant, moment AS entered,
+        CASE WHEN next // 8 - moment // 8 <= 86400000000 THEN next END AS two
+    FROM (
+        SELECT
+            *,
+            min(CASE WHEN moment % 8 = 2 THEN moment END) OVER onwards AS next,
+            lead(moment) OVER onwards AS beside,
+            lead(variant) OVER onwards AS beside_variant
+        FROM events
+        WHERE moment % 8 <= 2
+        WINDOW onwards AS (PARTITION BY person ORDER BY moment ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+    )
+    WHERE moment % 8 = 1
+        AND (beside % 8 = 1 AND beside_variant IS NOT DISTINCT FROM variant
+            AND beside // 691200000000 = moment // 691200000000) IS NOT TRUE
 ),
-three AS (
-    SELECT
-        *,
-        min(CASE WHEN step = 3 THEN struct_pack(a3 := at_us, four := four) END) OVER onwards AS three
-    FROM two
-    WINDOW onwards AS (PARTITION BY person ORDER BY at_us, step ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
-),
+three AS {NEXT.format(reached="three", last="two", chains="two", step=3)},
+four AS {NEXT.format(reached="four", last="three", chains="three", step=4)},
+five AS {NEXT.format(reached="five", last="four", chains="four", step=5)},
 chains AS (
     SELECT
-        *,
-        min(CASE WHEN step = 2 THEN struct_pack(a2 := at_us, three := three) END) OVER onwards AS two
-    FROM three
-    WINDOW onwards AS (PARTITION BY person ORDER BY at_us, step ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+        person,
+        tenant_id,
+        entered // 691200000000 AS day_number,
+        variant,
+        entered,
+        CASE WHEN five > 0 THEN 5 WHEN four > 0 THEN 4 WHEN three > 0 THEN 3 WHEN two > 0 THEN 2 ELSE 1 END AS depth,
+        [two // 8 - entered // 8, three // 8 - two // 8, four // 8 - three // 8, five // 8 - four // 8] AS gaps
+    FROM five
 ),
-deepest AS (
+by_variant AS MATERIALIZED (
     SELECT
         person,
-        at_us // 86400000000 AS day_number,
-        max(CASE
-            WHEN two.three.four.a5 - at_us <= 86400000000 THEN 5
-            WHEN two.three.four.a4 - at_us <= 86400000000 THEN 4
-            WHEN two.three.a3 - at_us <= 86400000000 THEN 3
-            WHEN two.a2 - at_us <= 86400000000 THEN 2
-            ELSE 1
-        END) AS depth
+        any_value(tenant_id) AS tenant_id,
+        day_number,
+        variant,
+        max((depth, entered)) AS furthest,
+        arg_max(gaps, (depth, entered)) AS gaps
     FROM chains
-    WHERE step = 1
-    GROUP BY ALL
+    GROUP BY person, day_number, variant
+),
+reached AS (
+    SELECT tenant_id, day_number, 'landing:' || variant AS dimension, furthest[1] AS depth, gaps
+    FROM by_variant
+    WHERE variant IS NOT NULL
+    UNION ALL
+    SELECT any_value(tenant_id), day_number, 'overall', max(furthest)[1], arg_max(gaps, furthest)
+    FROM by_variant
+    GROUP BY person, day_number
+),
+counted AS (
+    SELECT
+        tenant_id,
+        DATE '1970-01-01' + CAST(day_number AS INTEGER) AS day,
+        dimension,
+        unnest([
+            (1, count(*), NULL),
+            (2, count(*) FILTER (WHERE depth >= 2), quantile_cont(gaps[1], 0.5)),
+            (3, count(*) FILTER (WHERE depth >= 3), quantile_cont(gaps[2], 0.5)),
+            (4, count(*) FILTER (WHERE depth >= 4), quantile_cont(gaps[3], 0.5)),
+            (5, count(*) FILTER (WHERE depth >= 5), quantile_cont(gaps[4], 0.5))
+        ]) AS step
+    FROM reached
+    GROUP BY tenant_id, day_number, dimension
+),
+named AS (
+    SELECT day, concat_ws(' ', tenant_id, dimension, step[1]) AS name, step[2] AS users, step[3] / 1e6 AS median
+    FROM counted
+    WHERE step[2] > 0
 )
-SELECT
-    DATE '1970-01-01' + CAST(day_number AS INTEGER),
-    step,
-    count(*)
-FROM deepest
-CROSS JOIN range(1, 6) AS steps (step)
-WHERE step <= depth
-GROUP BY ALL
+SELECT day, name || ' users', CAST(users AS DOUBLE) FROM named
+UNION ALL SELECT day, name || ' median', median FROM named WHERE median IS NOT NULL
 """
 
 
@@ -133,7 +183,7 @@ def first_seen(snapshot: LakeSnapshot) -> list[Count]:
 
 
 def funnel(snapshot: LakeSnapshot) -> list[Count]:
-    """Who got how far."""
+    """Users and medians of the steps, overall and per variant of the experiment that there is."""
     return _rows(FUNNEL, snapshot)
 
 

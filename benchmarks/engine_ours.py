@@ -16,7 +16,6 @@ from pipeline.engine import duckdb_engine, scratch_folder
 from pipeline.lake.table import LakeSnapshot, stretches
 from pipeline.rollups.funnel_cohorts import FunnelCohorts
 from pipeline.rollups.funnels import read_funnels
-from pipeline.rollups.jobs import LONGEST_FOLLOW_UP
 from pipeline.settings import Settings
 from pipeline.statements import statement
 
@@ -32,30 +31,34 @@ def daily(snapshot: LakeSnapshot) -> list[Count]:
         for days in stretches(snapshot, snapshot.days()):
             _run(engine, "rollups/daily_activity", paths=snapshot.paths_of(days), **_validity(snapshot))
             _run(engine, "rollups/event_volume", paths=snapshot.paths_of(days), **_validity(snapshot))
-        counts: list[Count] = []
-        for day, users, lags in engine.execute("SELECT day, users, lag_percentiles FROM daily_activity").fetchall():
-            counts += [(day, "users", users), (day, "p50", lags[0]), (day, "p95", lags[1])]
-        return counts + engine.execute("SELECT day, event_name, events FROM event_volume").fetchall()
+        activity = engine.execute("SELECT day, tenant_id, users, lag_percentiles FROM daily_activity").fetchall()
+        volume = engine.execute("SELECT day, tenant_id || ' ' || event_name, events FROM event_volume").fetchall()
+    counts: list[Count] = list(volume)
+    for day, tenant, users, lags in activity:
+        counts += [(day, f"{tenant} users", users), (day, f"{tenant} p50", lags[0]), (day, f"{tenant} p95", lags[1])]
+    return counts
 
 
 def first_seen(snapshot: LakeSnapshot) -> list[Count]:
-    """New users and who of them converted; ours also looks at what experiments ask of them."""
+    """New users, and the share with a session within 24 hours."""
     window = (snapshot.days()[0], snapshot.days()[-1])
     with _engine() as engine:
         _run(
             engine, "rollups/new_users", paths=snapshot.paths(), **_validity(snapshot),
             window_start=day_start(window[0]), window_end=day_start(window[1] + timedelta(days=1)),
         )  # fmt: skip
-        paths = snapshot.paths(window[0], window[1] + LONGEST_FOLLOW_UP)
-        _run(engine, "rollups/new_user_activity", paths=paths, **_validity(snapshot))
         found = engine.execute(
-            "SELECT day, count(*), count(*) FILTER (WHERE converted) FROM new_user_activity GROUP BY day"
+            "SELECT day, tenant_id, count(*), count(*) FILTER (WHERE converted) FROM new_users"
+            " GROUP BY day, tenant_id"
         ).fetchall()
-    return [count for day, users, converted in found for count in ((day, "new", users), (day, "converted", converted))]
+    counts: list[Count] = []
+    for day, tenant, users, converted in found:
+        counts += [(day, f"{tenant} new_users", users), (day, f"{tenant} logging_rate_24h", converted / users)]
+    return counts
 
 
 def funnel(snapshot: LakeSnapshot) -> list[Count]:
-    """Who got how far, overall; ours also counts per variant, and finds medians of the time between steps."""
+    """Users and medians of the steps, overall and per variant; ours for any funnels of the configuration."""
     funnels = read_funnels(Settings().funnels)
     with _engine() as engine:
         engine.register("funnel_steps", funnels.table())
@@ -72,11 +75,16 @@ def funnel(snapshot: LakeSnapshot) -> list[Count]:
         )
         for days in stretches(snapshot, snapshot.days()):
             cohorts.add(days)
-        return engine.execute(
-            "SELECT day, step_number, users_count FROM funnel_cohorts"
-            " WHERE funnel_name = $funnel AND dimension_key = 'overall'",
+        found = engine.execute(
+            "SELECT day, concat_ws(' ', tenant_id, dimension_key, step_number), users_count, median_seconds"
+            " FROM funnel_cohorts WHERE funnel_name = $funnel",
             {"funnel": FUNNEL},
         ).fetchall()
+    counts: list[Count] = []
+    for day, name, users, median in found:
+        counts.append((day, f"{name} users", users))
+        counts += [] if median is None else [(day, f"{name} median", median)]
+    return counts
 
 
 @contextmanager

@@ -1,11 +1,16 @@
 """Our computation beside other engines, over one lake: `python -m benchmarks.engines --events 1000000 10000000`.
 
-The same three pieces of work in each engine, each in a process of its own, over the files of one lake version:
-- daily: per day the users, the events by name, the exact median and 95th percentile of lag;
-- first seen: per day the users whose first event it is, and how many submitted a session within 24 hours;
-- ordered funnel: per day and step the users who entered that day and got that far in order within 24 hours.
-What they count is compared. Ours are the statements of sql/rollups, as a computation runs them; the others are written
-by hand, to be as quick as they can. `--chdb PYTHON` names an interpreter that has chdb, which is no dependency of ours.
+The same three pieces of work in each engine, each in a process of its own, over the files of one lake version. Each
+gives, per tenant and day, numbers that are published:
+- daily: users, events by name, the exact median and 95th percentile of lag;
+- first seen: users whose first event it is, and the share of them who submitted a session within 24 hours;
+- ordered funnel: per step, overall and per variant, the users who entered and got that far in order within 24 hours,
+  each by the entry of the day that leads furthest, of several the last; and the exact median of the time between steps.
+Every number is compared. Ours are the statements of sql/rollups, as a computation runs them: for any funnels and
+variants, a stretch of days at a time so that memory is bounded, and with what other jobs need of new users. The others
+are written by hand to be as quick as they can: one pass over all days, for this funnel and the one experiment in the
+data. Their funnels take two users to be one when 64-bit hashes of theirs are equal; ours does not.
+`--chdb PYTHON` names an interpreter that has chdb, which is no dependency of ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The fault tests of ingestion and of the lake, and what they counted: `python -m benchmarks.faults [--full]`.
 
-Without `--full` they have the size of every test run (about two minutes), with it the size that the promises are
-measured by (about fifteen). The disk tests mount a small disk, which takes root, and one test needs strace.
+Without `--full` they have the size of every test run, some minutes for all of them; with it the size that the promises
+are measured by, with several times as many faults: allow an hour. The disk tests mount a small disk, which takes root,
+and one test needs strace.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pipeline.settings import REPOSITORY
 
 TESTS = (
     "tests/api/faults",
+    "tests/pipeline/export/test_export_faults.py",
     "tests/pipeline/erasure/test_erasure_faults.py",
     "tests/pipeline/lake/test_maintenance_faults.py",
     "tests/pipeline/refresh/test_refresh_faults.py",

@@ -180,8 +180,8 @@ def step(as_of: datetime, *, full: bool) -> dict[str, Any]:
     settings, database_url = deployment()
     meter = Meter()
     parts = (
-        (refresh, "export", "export"), (refresh, "advance", "state"), (refresh, "roll_up", "compute"),
-        (rollups, "publish_locked", "publish"),
+        (refresh, "export", "export"), (refresh, "advance", "state"), (refresh, "roll_up_days", "compute"),
+        (rollups, "publish_together", "publish"),
     )  # fmt: skip
     for module, function, phase in parts:
         setattr(module, function, meter.measured(phase, getattr(module, function)))

@@ -18,9 +18,9 @@ from dagster_project.resources import Deployment
 from pipeline.lake.table import Lake
 from pipeline.refresh.run import RefreshBusyError, RefreshResult
 from pipeline.refresh.run import refresh as refresh_published_days
-from pipeline.rollups.jobs import JOBS
+from pipeline.rollups.jobs import JOBS, job_named
 
-TABLES = dict(zip(JOBS, PUBLISHED, strict=True))
+TABLES = {job_named(job).table: asset for job, asset in zip(JOBS, PUBLISHED, strict=True)}
 
 
 @dg.op(
@@ -61,7 +61,8 @@ def materializations(result: RefreshResult, lake: Lake) -> Iterator[dg.AssetMate
         yield _materialization(events.key, day, refreshed_day(rows, None, result.lake_version))
         for job, published in result.published.items():
             if day in result.days[job]:
-                yield _materialization(TABLES[job].key, day, refreshed_day(rows, published, published.lake_version))
+                key = TABLES[job_named(job).table].key
+                yield _materialization(key, day, refreshed_day(rows, published, published.lake_version))
 
 
 def _partitions(days: Iterable[date]) -> list[date]:

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
         7, description="Days for which a former version of the lake can be read; `vacuum` removes older ones' files."
     )
     run_history_days: Annotated[int, Field(ge=1, le=3650)] = Field(
-        30, description="Days for which a run's record is kept once no published row names it; `prune` removes older ones."
+        30,
+        description="Days for which a run's record is kept once no published row names it; `prune` removes older ones.",
     )
     funnels: Path = Field(REPOSITORY / "funnels.json", description="The funnels to count: a JSON file.")
     duckdb_memory: str = Field("512MB", description="Memory limit of each DuckDB connection; beyond it, DuckDB spills.")

@@ -1,44 +1,61 @@
-"""Fixtures shared by all tests: a real Postgres, and an empty migrated database for each test that asks for one."""
+"""Fixtures shared by all tests: a real Postgres, and an empty migrated database for each test that asks for one.
+
+And the order of the files: the longest first, so that none begins when all others are done.
+"""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from cli.embedded_postgres import EmbeddedPostgres
-from pipeline.migrations import migrate
+from pipeline.settings import REPOSITORY
+from tests.databases import migrated_database, server_url, template_server
+
+# Those that take longest, the longest first.
+LONGEST = (
+    "dagster_project/test_processes.py",
+    "pipeline/refresh/test_refresh.py",
+    "cli/demo/test_command.py",
+    "pipeline/rollups/test_rollups_oracle.py",
+    "api/faults/test_kills.py",
+    "pipeline/refresh/test_refresh_faults.py",
+    "pipeline/export/test_export_faults.py",
+    "pipeline/lake/test_maintenance_faults.py",
+    "pipeline/rollups/test_backfill.py",
+    "api/test_schema.py",
+    "cli/test_running_system.py",
+    "dagster_project/test_audit.py",
+    "api/faults/test_outages.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep our order: xdist would begin with the files of many tests, and end with those that take a minute for one."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, then the others that have slow tests; each file stays together."""
+    places = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: places.get(item.path, len(places) + (item.path not in slow)))
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URL of a Postgres of this test run, without a database name at its end.
-
-    Its files lie directly under the system's temporary folder: pytest's own is closed to the user Postgres runs as.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-"))
-    folder.chmod(0o755)
-    server = EmbeddedPostgres(folder / "postgres", options={"fsync": "off", "max_connections": "200"})
-    url = server.start().rsplit("/", 1)[0]
-    migrate(f"{url}/tidemark")
-    yield url
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    """URL of a Postgres of this test run, without a database name at its end."""
+    with template_server(fsync="off", max_connections="200") as server:
+        yield server_url(server)
 
 
 @pytest.fixture
 def database_url(postgres_server: str) -> Iterator[str]:
     """URL of a fresh, migrated database with nothing in it but the default tenant."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE tidemark".encode())
-        yield f"{postgres_server}/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with migrated_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from api.metrics.token import require_token
 from api.openapi import query_parameters
 from api.runs.models import RunResponse, RunsResponse
 from api.state import services
-from pipeline.rollups.jobs import JOBS, job_named
+from pipeline.rollups.jobs import REFRESH_JOBS, job_named
 from pipeline.rollups.run_history import (
     DEFAULT_LIMIT,
     MAXIMUM_LIMIT,
@@ -31,7 +31,7 @@ from pipeline.rollups.run_history import (
 from pipeline.statements import statement
 
 Json = dict[str, Any]
-RUN_NAMES = tuple(job_named(name).run_name for name in JOBS)
+RUN_NAMES = tuple(job_named(name).run_name for name in REFRESH_JOBS)
 UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _LIMIT = re.compile(r"[1-9][0-9]{0,2}")
 JOB = {"name": "job", "description": "Only runs of this job.", "schema": {"type": "string", "enum": list(RUN_NAMES)}}

@@ -7,7 +7,7 @@ inputs it has the number and a digest, and where they were read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,6 +44,11 @@ class Step:
         """The table that it makes or changes; None when it only reads."""
         match = _TARGET.match(_COMMENT.sub("", self.text))
         return match[1] if match else None
+
+    @property
+    def makes_target(self) -> bool:
+        """Whether it makes its target, rather than to change it."""
+        return _COMMENT.sub("", self.text).lstrip().upper().startswith("CREATE")
 
     @property
     def words(self) -> set[str]:
@@ -158,14 +163,25 @@ class Recorder:
             self.engine.unregister(name)
         self._inputs[name] = Input(name, source, digest, None)
 
-    def recording(self, result: str, *also: str) -> Recording:
-        """Return what the statement `result`, run last under this name, needed; and the statements `also`."""
+    @property
+    def newest_step(self) -> int:
+        """The number of the statement that was run last."""
+        return len(self._steps) - 1
+
+    def recording(self, result: str, also: Collection[int] = ()) -> Recording:
+        """Return what the statement `result`, run last under this name, needed; and the statements numbered `also`.
+
+        What was in a table before it was made is needed by nobody.
+        """
         last = max(number for number, step in enumerate(self._steps) if step.name == result)
-        needed = set(self._steps[last].words)
+        needed: set[str | None] = set(self._steps[last].words)
         chosen = []
-        for step in reversed(self._steps[:last]):
-            if step.target in needed or step.name in also:
+        for number in sorted(set(range(last)) | set(also), reverse=True):
+            step = self._steps[number]
+            if step.target in needed or number in also:
                 needed |= step.words
+                if step.makes_target:
+                    needed -= {step.target}
                 chosen.append(step)
         inputs = [given for given in self._inputs.values() if given.name in needed]
         return Recording(inputs, [*reversed(chosen), self._steps[last]])

@@ -21,7 +21,7 @@ from pipeline.export.arrow_transaction import arrow_transaction
 from pipeline.provenance.record import RecordedInput, RecordedStep, RunRecord
 from pipeline.provenance.recording import MADE_COLUMN, Digest, Digester, Step
 from pipeline.provenance.result_digest import Row, rows_of
-from pipeline.refresh.counted_assignments import read_counted_assignments
+from pipeline.refresh.counted_assignments import read_wanted_assignments
 from pipeline.rollups.jobs import Job
 from pipeline.rollups.recorded_values import decode, table_from_text
 from pipeline.settings import Settings
@@ -104,7 +104,7 @@ class _Replay:
                 self.engine.unregister(given.name)
         elif given.source == WANTED_ASSIGNMENTS:
             users = self.engine.execute(self._text_named(WANTED_USERS)).fetchall()
-            table = read_counted_assignments(self.database_url, users).assignments
+            table = read_wanted_assignments(self.database_url, users)
             for batch in table.to_batches():
                 Digester().add(batch, digest)
             self.engine.register(given.name, table)

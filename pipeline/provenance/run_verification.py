@@ -22,7 +22,7 @@ from pipeline.engine import duckdb_engine, scratch_folder
 from pipeline.lake.table import Lake, LakeError, LakeSnapshot
 from pipeline.provenance.input_files import sha256_of
 from pipeline.provenance.record import NotRecordedError, Rewrite, RunRecord, find_rewrites, read_record
-from pipeline.provenance.replay import NotRepeatableError, Repetition, repeat
+from pipeline.provenance.replay import IGNORED_EVENTS, NotRepeatableError, Repetition, repeat
 from pipeline.provenance.result_digest import Row, digest, first_difference, plain, rows_of
 from pipeline.rollups.computation import Computation
 from pipeline.rollups.jobs import Job, job_of_run
@@ -230,7 +230,8 @@ class _Verifier:
                 assigned_before=self.run.started_at,
             )
             rows, facts = computation.compute(self.job)
-        return Repetition(rows_of(self.job.columns, rows), facts.ignored_count, ())
+        counted = any(step.name == IGNORED_EVENTS for step in self.record.steps)
+        return Repetition(rows_of(self.job.columns, rows), facts.ignored_count if counted else None, ())
 
     def _changed_statements(self) -> tuple[str, ...]:
         changed = {

@@ -1,7 +1,8 @@
 """Brings the users state up to the lake's newest version, and marks the days whose published numbers that can change.
 
-Which days those are is decided per job at the grain of a user's day, by the statements sql/refresh/stale_<job>. The
-days are marked before the state moves on: killed in between, the same days are found again.
+Which days those are is decided per job by the statements sql/refresh/stale_<job>, from the new events and from what is
+known of users now and was before. The days are marked before the state moves on: killed in between, the same days are
+found again.
 """
 
 from __future__ import annotations
@@ -27,12 +28,21 @@ from pipeline.refresh import stale_days
 from pipeline.refresh.lake_changes import UnknownChangesError, added_files
 from pipeline.refresh.user_state import UserSnapshot, UserState, write_no_users
 from pipeline.rollups.funnels import Funnels, read_funnels
-from pipeline.rollups.jobs import JOBS, VALID_AGE, VALID_AHEAD, Window, first_computable_day, job_named
+from pipeline.rollups.jobs import (
+    REFRESH_JOBS,
+    RETENTION_DAYS,
+    VALID_AGE,
+    VALID_AHEAD,
+    Window,
+    first_computable_day,
+    job_named,
+)
 from pipeline.settings import Settings
 from pipeline.statements import statement
 
 ATTEMPTS = 5
 NO_EVENTS = -1
+PART_EVENTS = 2_000_000
 CHANGED_ASSIGNMENTS = pa.schema(
     [
         pa.field("tenant_id", pa.string()),
@@ -55,8 +65,8 @@ class Advance:
 def advance(settings: Settings, database_url: str, lake: Lake, as_of: datetime, *, rebuild: bool = False) -> Advance:
     """Advance the state to the lake's newest version as of `as_of` (aware), and mark what becomes stale.
 
-    The caller holds the lock REFRESH. With `rebuild`, or when the state is missing, unreadable or younger than `as_of`,
-    it is made anew and every day that can be computed becomes stale. Raises LakeError, psycopg.Error, duckdb.Error.
+    The caller holds the lock REFRESH. With `rebuild`, or when the state is missing, unreadable or ahead of `as_of`, it
+    is made anew and every day that can be computed becomes stale. Raises LakeError, psycopg.Error, duckdb.Error.
     """
     snapshot, state = lake.snapshot(), UserState(lake)
     before = state.snapshot()
@@ -76,7 +86,7 @@ def advance(settings: Settings, database_url: str, lake: Lake, as_of: datetime, 
             try:
                 _mark(database_url, work)
                 break
-            except errors.SerializationFailure:  # a rollup published meanwhile
+            except (errors.SerializationFailure, errors.DeadlockDetected):  # a rollup published meanwhile
                 if attempt == ATTEMPTS - 1:
                     raise
         if work.before is None:
@@ -123,7 +133,7 @@ def _mark(database_url: str, work: _Work) -> None:
         else:
             changed = {name for name, fingerprint, seen in inputs if fingerprint != seen}
             work.look_at([row[:5] for row in taken])
-            for job in JOBS:
+            for job in REFRESH_JOBS:
                 stale_days.mark(connection, job, work.stale(job, changed), work.as_of)
             _count(connection, taken)
         for name, fingerprint, _ in inputs:
@@ -177,22 +187,23 @@ class _Work:
         )
 
     def look_at(self, changed_assignments: Sequence[tuple[Any, ...]]) -> None:
-        """Make the tables new_activity, known_users and changed_users, and changed_assignments of what is given."""
+        """Find who has changed: the tables known_users and changed_users, and changed_assignments of what is given."""
         if self.before is None:
             raise ValueError("there is no state to look at")
         columns = list(zip(*changed_assignments, strict=True)) if changed_assignments else [()] * 5
         arrays = [pa.array(column, field.type) for column, field in zip(columns, CHANGED_ASSIGNMENTS, strict=True)]
         self._engine.register("changed_assignments", pa.table(arrays, CHANGED_ASSIGNMENTS))
-        oldest_day, seen_until = self._oldest.date(), self.before.as_of + VALID_AHEAD
+        seen_until = (self.before.as_of + VALID_AHEAD).astimezone(UTC)
         days = Window(seen_until.date(), max(self._newest.date(), seen_until.date())).days()
         self._run(
             "users/new_activity", new_paths=list(self._added) or [self._no_events], matured_paths=self._paths(days),
             seen_until=seen_until, **self._validity,
         )  # fmt: skip
-        self._run("users/known_users", state=list(self.before.paths) or [self._no_users], oldest_day=oldest_day)
-        self._run(
-            "users/changed_users", oldest_day=oldest_day, oldest_day_paths=self._paths([oldest_day]), **self._validity
-        )
+        state = list(self.before.paths) or [self._no_users]
+        self._run("users/known_users", state=state, oldest_day=self._oldest.date())
+        self._run("users/merged_facts", oldest=self._oldest)
+        self._run("users/state_rows", periods=list(RETENTION_DAYS))
+        self._run("users/changed_users")
 
     def stale(self, job: str, changed_inputs: Iterable[str]) -> list[date]:
         """Return the days of a job that can change and can be computed."""
@@ -220,9 +231,17 @@ class _Work:
 
     def whole_state(self) -> pa.Table:
         """Return the state as it follows from all valid events."""
+        valid_days = list(Window(self._oldest.date(), self._newest.date()).days())
+        events = 0 if self._snapshot is None else self._snapshot.rows_of(valid_days)
+        parts = events // PART_EVENTS + 1
         self._run("users/create_user_days")
-        for days in stretches(self._snapshot, Window(self._oldest.date(), self._newest.date()).days()):
-            self._run("users/add_user_days", paths=self._paths(days), **self._validity)
+        for days in stretches(self._snapshot, valid_days):
+            self._run("users/add_user_days", paths=self._paths(days), parts=parts, **self._validity)
+        self._run("users/create_user_facts")
+        for part in range(parts):
+            self._run("users/add_user_facts", part=part)
+        self._run("users/drop_user_days")
+        self._run("users/state_rows", periods=list(RETENTION_DAYS))
         return self._table("users/whole_state", events_version=self.version, as_of=self.as_of)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Assignments for an increment: how many were made per day, and those of some users; never all of them."""
+"""Assignments for an increment: how many were made per day, and those of some users."""
 
 from __future__ import annotations
 
@@ -23,26 +23,35 @@ ASSIGNMENTS = pa.schema([VARIANT[0], pa.field("anonymous_user_id", pa.string()),
 
 @dataclass(frozen=True)
 class CountedAssignments:
-    """The running variants, assignments to them per UTC day of assigned_at, and the wanted users' assignments."""
+    """The running variants, and assignments to them per UTC day of assigned_at."""
 
     variants: pa.Table
     counts: pa.Table
-    assignments: pa.Table
+
+    @property
+    def users(self) -> int:
+        """The number of assignments counted."""
+        return sum(self.counts.column("users").to_pylist())
 
 
-def read_counted_assignments(database_url: str, users: Sequence[tuple[str, str]]) -> CountedAssignments:
-    """Read, at one moment, what experiment rollups need of the assignments; `users` are (tenant_id, user)."""
+def read_counted_assignments(database_url: str) -> CountedAssignments:
+    """Read, at one moment, the running variants and how often they were assigned."""
     with connect(database_url, application="tidemark-rollup") as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return CountedAssignments(
+            _table(connection, "rollups/read_running_variants", VARIANTS),
+            _table(connection, "rollups/read_assigned_counts", COUNTS),
+        )
+
+
+def read_wanted_assignments(database_url: str, users: Sequence[tuple[str, str]]) -> pa.Table:
+    """Return the assignments of `users`, (tenant_id, anonymous_user_id), to the running variants."""
+    with connect(database_url, application="tidemark-rollup") as connection:
         connection.execute(statement("rollups/create_wanted_users"))
         with connection.cursor().copy(statement("rollups/copy_wanted_users")) as copy:
             for user in users:
                 copy.write_row(user)
-        return CountedAssignments(
-            _table(connection, "rollups/read_running_variants", VARIANTS),
-            _table(connection, "rollups/read_assigned_counts", COUNTS),
-            _table(connection, "rollups/read_wanted_assignments", ASSIGNMENTS),
-        )
+        return _table(connection, "rollups/read_wanted_assignments", ASSIGNMENTS)
 
 
 def _table(connection: psycopg.Connection, name: str, schema: pa.Schema) -> pa.Table:

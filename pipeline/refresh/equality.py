@@ -17,7 +17,7 @@ from pipeline.refresh import stale_days
 from pipeline.refresh.user_state import UserState
 from pipeline.rollups.computation import Computation
 from pipeline.rollups.funnels import read_funnels
-from pipeline.rollups.jobs import JOBS, Job, Window, first_computable_day, job_named
+from pipeline.rollups.jobs import JOBS, Job, Window, covered_by, first_computable_day, job_named
 from pipeline.settings import Settings
 from pipeline.statements import statement
 
@@ -68,8 +68,9 @@ def compare_all(
         for name in JOBS:
             job = job_named(name)
             published = _published(connection, job, window)
-            if name in stale:
-                problem: str | None = f"{len(stale[name])} days are stale, {stale[name][0]} first; run `refresh`"
+            due = sorted({day for part in covered_by(job) for day in stale.get(part.name, ())})
+            if due:
+                problem: str | None = f"{len(due)} days are stale, {due[0]} first; run `refresh`"
             else:
                 problem = _difference(computation, job, published)
             found.append(Comparison(name, len(published), users.as_of, version, problem))

@@ -13,9 +13,9 @@ from pipeline.lake.table import Lake
 from pipeline.refresh import stale_days
 from pipeline.refresh.advance import advance
 from pipeline.refresh.user_state import UserState
-from pipeline.rollups.jobs import JOBS, Window, first_computable_day
+from pipeline.rollups.jobs import JOBS, Window, covered_by, first_computable_day, job_named
 from pipeline.rollups.publish import PublishedRollup
-from pipeline.rollups.run import roll_up
+from pipeline.rollups.run import roll_up_days
 from pipeline.settings import Settings
 
 Say = Callable[[str], None]
@@ -71,34 +71,22 @@ def refresh(
                 clock.ended("state")
                 window = Window(first_computable_day(as_of), as_of.astimezone(UTC).date())
                 with connect(database_url, application="tidemark-refresh") as reading:
-                    stale = stale_days.read(reading, window)
-                published: dict[str, PublishedRollup] = {}
-                progress = _Progress(sum(map(len, stale.values())), step_done)
-                for job in JOBS:
-                    if job not in stale:
-                        continue
-                    (published[job],) = roll_up(
-                        settings, database_url, [job], Window.of(stale[job]), as_of,
-                        users=None if full else advanced.users, say=say,
-                        step_done=progress.day_done,
-                    )  # fmt: skip
+                    stale = _not_twice(stale_days.read(reading, window))
+                published = roll_up_days(
+                    settings, database_url, {job: Window.of(days) for job, days in stale.items()}, as_of,
+                    users=None if full else advanced.users, say=say, step_done=step_done,
+                )  # fmt: skip
                 clock.ended("rollups")
         except LockTakenError as error:
             raise RefreshBusyError("another refresh is under way; try again when it has ended") from error
     return RefreshResult(exported.rows, exported.lake_version, advanced.why_rebuilt, stale, published, clock.seconds)
 
 
-class _Progress:
-    """Days of work done, over all jobs."""
-
-    def __init__(self, total: int, step_done: StepDone) -> None:
-        self._total = total
-        self._done = 0
-        self._step_done = step_done
-
-    def day_done(self, _: int, __: int) -> None:
-        self._done += 1
-        self._step_done(self._done, self._total)
+def _not_twice(stale: Mapping[str, tuple[date, ...]]) -> dict[str, tuple[date, ...]]:
+    """Leave out a part's days that the job it is a part of publishes anyway."""
+    whole = {part.name: set(stale.get(job, ())) for job in JOBS for part in covered_by(job_named(job))}
+    left = {job: tuple(day for day in days if job in JOBS or day not in whole[job]) for job, days in stale.items()}
+    return {job: days for job, days in left.items() if days}
 
 
 def take_in(settings: Settings, database_url: str, as_of: datetime) -> ExportResult:

@@ -1,7 +1,7 @@
 """Stale days: published days of a job whose numbers can have changed, to be computed again by the next refresh.
 
 They lie in Postgres, so that a refresh that is killed loses none: marked before the users state moves on, cleared in
-the transaction that publishes them, by whatever run that began after they were marked.
+the transaction that publishes them, by whatever run that read its input after they were marked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def mark(connection: psycopg.Connection, job: str, days: Iterable[date], as_of: datetime = BEGINNING) -> None:
-    """Mark days of a job (one of pipeline.rollups.jobs.JOBS) within the caller's transaction.
+    """Mark days of a job (one of pipeline.rollups.jobs.REFRESH_JOBS) within the caller's transaction.
 
-    A run that begins after this, as of `as_of` or later, sets them right.
+    A run that reads after this, as of `as_of` or later, sets them right.
     """
     connection.execute(
         statement("refresh/mark_stale_days"), {"job_name": job, "days": sorted(set(days)), "as_of": as_of}

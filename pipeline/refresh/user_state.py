@@ -1,8 +1,11 @@
-"""The users state: on which days each user was active, so that an increment need not look at the whole history.
+"""The users state: what each user did by day, so that an increment need not look at the whole history.
 
-A Delta table beside the events, `users` in the lake: one row per change of a user, of which the latest holds. Each
-version says in its commit which version of the events it includes and as of when; it can be rebuilt from them at any
-time. The statements of sql/users read and make its rows.
+A Delta table beside the events, `users` in the lake. Of each user it keeps the facts of every day with valid events
+(first and last moment, moments of submitted sessions), each of which can be merged with those of events that come
+later, and what the numbers of new users need: cohort day, active within 24 hours, sessions within 7 days, and so on.
+Rows that were `added` hold rather than those written whole, and of several the latest. Each version says in its commit
+which version of the events it includes and as of when; it can be rebuilt from them at any time. The statements of
+sql/users read and make its rows.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from pipeline.lake.files import sync
@@ -26,18 +29,30 @@ EVENTS = "events"
 AS_OF = "as_of"
 WHOLE_ROWS = "whole_rows"
 # Added rows are merged once there are as many as this share of those written whole, and this many.
-MERGE_SHARE = 0.5
+MERGE_SHARE = 0.25
 MERGE_ROWS = 100_000
+# Rows are in order of cohort day: who looks for a few days reads their groups only.
+GROUP_ROWS = 50_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MOMENT = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
     [
         pa.field("tenant_id", pa.string()),
         pa.field("anonymous_user_id", pa.string()),
         pa.field("cohort_day", pa.date32()),
+        pa.field("active_d1", pa.bool_()),
+        pa.field("sessions_d7", pa.int64()),
+        pa.field("converted", pa.bool_()),
+        pa.field("returned_after", pa.list_(pa.int32())),
         pa.field("active_days", pa.list_(pa.date32())),
+        pa.field("first_moments", pa.list_(MOMENT)),
+        pa.field("last_moments", pa.list_(MOMENT)),
+        pa.field("session_moments", pa.list_(MOMENT)),
+        pa.field("received_at", MOMENT),
+        pa.field("added", pa.bool_()),
         pa.field("events_version", pa.int64()),
-        pa.field("as_of", pa.timestamp("us", tz="UTC")),
+        pa.field("as_of", MOMENT),
     ]
 )
 # No ranges of values in the log: they would keep the ids of people who are to be forgotten.
@@ -73,7 +88,7 @@ class UserState:
             return None
         numbers = {name: table.transaction_version(name) for name in (EVENTS, AS_OF, WHOLE_ROWS)}
         events, as_of, whole = (numbers[name] for name in (EVENTS, AS_OF, WHOLE_ROWS))
-        if events is None or as_of is None or whole is None:
+        if events is None or as_of is None or whole is None or not _is_ours(table):
             return None
         actions = pa.table(table.get_add_actions(flatten=True))
         paths = tuple(f"{self.location}/{unquote(path)}" for path in actions.column("path").to_pylist())
@@ -97,7 +112,9 @@ class UserState:
                 self.location,
                 rows.cast(SCHEMA),
                 mode="overwrite" if added_to is None else "append",
+                schema_mode="overwrite" if added_to is None else None,
                 configuration=CONFIGURATION,
+                writer_properties=WriterProperties(max_row_group_size=GROUP_ROWS, compression="ZSTD"),
                 commit_properties=CommitProperties(
                     app_transactions=[Transaction(name, number) for name, number in numbers.items()]
                 ),
@@ -119,6 +136,12 @@ class UserState:
             if "add" in action:
                 sync(folder / unquote(action["add"]["path"]))
         sync_entry(folder, version)
+
+
+def _is_ours(table: DeltaTable) -> bool:
+    """Say whether a table has the columns that are written now: one of an earlier version of the code has others."""
+    names: list[str] = [field.name for field in table.schema().fields]
+    return names == list[str](SCHEMA.names)
 
 
 def write_no_users(folder: Path) -> str:

@@ -6,7 +6,6 @@ Each returns what it found, naming days; none changes anything. The whole chain 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -14,14 +13,16 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import dict_row
 
 from pipeline.clock import day_start
 from pipeline.database import connect
 from pipeline.engine import duckdb_engine, scratch_folder
 from pipeline.lake.table import Lake, LakeError, LakeSnapshot
+from pipeline.provenance.result_digest import Row, first_difference, plain, rows_of
 from pipeline.rollups.computation import END_OF_TIME, Computation
 from pipeline.rollups.funnels import read_funnels
-from pipeline.rollups.jobs import JOBS, Job, job_named
+from pipeline.rollups.jobs import JOBS, Job, covered_by, job_named
 from pipeline.rollups.runs import Run, latest_success, newest_success
 from pipeline.settings import Settings
 from pipeline.statements import statement
@@ -138,8 +139,9 @@ def freshness(database_url: str, now: datetime) -> list[Freshness]:
 def recompute(settings: Settings, database_url: str, jobs: Sequence[str] = JOBS) -> list[Recomputation]:
     """Compute each job's last run again, as of its time and lake version, and compare with the rows it published.
 
-    Assignments made since the run are left out. Experiments that were started, paused or changed since do differ:
-    the published rows are then out of date, and a new rollup is the remedy.
+    Assignments made since the run, and rows that a part of the job has published since, are left out. Experiments that
+    were started, paused or changed since do differ: the published rows are then out of date, and a new rollup is the
+    remedy.
     """
     found = []
     for name in jobs:
@@ -147,6 +149,7 @@ def recompute(settings: Settings, database_url: str, jobs: Sequence[str] = JOBS)
         with connect(database_url, application="tidemark-check") as connection:
             run = latest_success(connection, job)
             published = [] if run is None else _published(connection, job, run)
+            replaced = set() if run is None else _replaced(connection, job, run, published)
         if run is None:
             found.append(Recomputation(name, None, 0, "never published; run `rollup`"))
             continue
@@ -155,11 +158,14 @@ def recompute(settings: Settings, database_url: str, jobs: Sequence[str] = JOBS)
         except LakeError as error:
             found.append(Recomputation(name, run.run_id, len(published), f"cannot be computed again: {error}"))
             continue
-        found.append(Recomputation(name, run.run_id, len(published), _difference(job, computed, published)))
+        computed, own = ([row for row in rows if _key(job, row) not in replaced] for rows in (computed, published))
+        difference = first_difference(job.key, computed, own)
+        remedy = None if difference is None else f"{difference}; a new rollup sets it right"
+        found.append(Recomputation(name, run.run_id, len(published), remedy))
     return found
 
 
-def _compute_again(settings: Settings, database_url: str, job: Job, run: Run) -> list[tuple[object, ...]]:
+def _compute_again(settings: Settings, database_url: str, job: Job, run: Run) -> list[Row]:
     with scratch_folder(settings) as scratch, duckdb_engine(settings, scratch) as engine:
         computation = Computation(
             engine,
@@ -173,40 +179,26 @@ def _compute_again(settings: Settings, database_url: str, job: Job, run: Run) ->
             assigned_before=run.started_at,
         )
         rows, _ = computation.compute(job)
-    return list(zip(*(rows.column(name).to_pylist() for name in job.columns), strict=True))
+    return rows_of(job.columns, rows)
 
 
-def _published(connection: psycopg.Connection, job: Job, run: Run) -> list[tuple[object, ...]]:
-    return connection.execute(statement(f"checks/read_{job.table}"), {"days": list(run.window.days())}).fetchall()
+def _published(connection: psycopg.Connection, job: Job, run: Run) -> list[Row]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement(f"checks/read_{job.table}"), {"days": list(run.window.days())}).fetchall()
+    return [plain(row) for row in rows]
 
 
-def _difference(
-    job: Job, computed: Sequence[tuple[object, ...]], published: Sequence[tuple[object, ...]]
-) -> str | None:
-    """Return a sentence about the first row, in order of key, that is not the same; None when all are."""
-    ours, theirs = _by_key(job, computed), _by_key(job, published)
-    for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key):
-            name = "/".join(str(part) for part in key)
-            return (
-                f"{name} was published as {_shown(job, theirs.get(key))}, computed again it is"
-                f" {_shown(job, ours.get(key))}; a new rollup sets it right"
-            )
-    return None
+def _replaced(connection: psycopg.Connection, job: Job, run: Run, published: Sequence[Row]) -> set[tuple[object, ...]]:
+    """Return the keys of rows on the run's days that a run of a part of the job has published since."""
+    if len(covered_by(job)) == 1:
+        return set()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement(f"provenance/read_{job.table}"), {"run_id": run.run_id}).fetchall()
+    return {_key(job, row) for row in published} - {_key(job, row) for row in rows}
 
 
-def _by_key(job: Job, rows: Sequence[tuple[object, ...]]) -> dict[tuple[object, ...], dict[str, object]]:
-    named = [dict(zip(job.columns, row, strict=True)) for row in rows]
-    for row in named:
-        if isinstance(row.get("dimensions"), str):
-            row["dimensions"] = json.loads(str(row["dimensions"]))
-    return {tuple(row[column] for column in job.key): row for row in named}
-
-
-def _shown(job: Job, row: dict[str, object] | None) -> str:
-    if row is None:
-        return "no row"
-    return ", ".join(f"{name} {value}" for name, value in row.items() if name not in job.key and value is not None)
+def _key(job: Job, row: Row) -> tuple[object, ...]:
+    return tuple(row[name] for name in job.key)
 
 
 def _tallies(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[str, date], Tally]:

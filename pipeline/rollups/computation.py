@@ -20,7 +20,7 @@ from pipeline.export.arrow_transaction import arrow_transaction
 from pipeline.lake.files import write_no_events
 from pipeline.lake.table import Lake, LakeSnapshot, stretches
 from pipeline.provenance.recording import Recorder, Recording
-from pipeline.refresh.counted_assignments import read_counted_assignments
+from pipeline.refresh.counted_assignments import read_counted_assignments, read_wanted_assignments
 from pipeline.refresh.user_state import UserSnapshot, write_no_users
 from pipeline.rollups.funnel_cohorts import FunnelCohorts
 from pipeline.rollups.funnels import Funnels, read_funnels
@@ -32,16 +32,18 @@ from pipeline.statements import statement
 DayDone = Callable[[], None]
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 DEFAULT_FUNNELS = REPOSITORY / "funnels.json"
+# To read one of all assignments costs about a quarter of asking for those of one user.
+ALL_ASSIGNMENTS_SHARE = 4
 Variants = tuple[tuple[str, str, str], ...]
 
 
 class Computation:
-    """Computes jobs over one window of one lake version; results are the same for every job order.
+    """Computes jobs over days of one window of one lake version; results are the same for every job order.
 
     The lake is read at `lake_version`, by default its newest when the first job is computed; a lake without a table has
     no events. With `users`, the users state as of this version and moment, the history is not read: the state says who
-    is new, and assignments are those counted. `assigned_before` leaves out assignments made at or after that moment, to
-    compute a past run again. `funnels` are by default those of the repository.
+    is new and what they did, and assignments are those counted. `assigned_before` leaves out assignments made at or
+    after that moment, to compute a past run again. `funnels` are by default those of the repository.
     Not safe for use by several threads.
     """
 
@@ -66,26 +68,34 @@ class Computation:
         self._lake_version = lake_version
         self._users = users
         self._funnels = read_funnels(DEFAULT_FUNNELS) if funnels is None else funnels
+        self._all_days = window
         self._window = window
         self._assigned_before = assigned_before
         self._day_done = day_done
         self._oldest = as_of - VALID_AGE
         self._newest = as_of + VALID_AHEAD
+        self._ignored: dict[tuple[date, ...], tuple[int, int]] = {}
+        self._users_asked_for: int | None = None
         self._no_events = write_no_events(scratch)
         self._no_users = write_no_users(scratch)
 
-    def compute(self, job: Job) -> tuple[pa.Table, InputFacts]:
-        """Return a job's result, sorted by key, and what it was computed from."""
+    def compute(self, job: Job, window: Window | None = None) -> tuple[pa.Table, InputFacts]:
+        """Return a job's result, sorted by key, and what it was computed from.
+
+        `window` are the days to compute, some of the computation's; by default all of them.
+        """
+        self._window = window or self._all_days
         tenants = self._tenants
+        self._recorder.give("days", _days_table(self._window))
         variants = {
-            "daily": self._daily, "experiment": self._experiment, "funnel": self._funnel,
-            "funnel_cohort": self._funnel_cohort, "retention": self._retention,
+            "daily": self._daily, "daily_cohorts": self._daily_cohorts, "experiment": self._experiment,
+            "funnel": self._funnel, "funnel_cohort": self._funnel_cohort, "retention": self._retention,
         }[job.name]()  # fmt: skip
-        rows = self._recorder.read(f"rollups/{job.table}")
+        rows = self._recorder.read(job.result)
         facts = InputFacts(
             lake_version=None if self._snapshot is None else self._snapshot.version,
             lake_rows=self._rows_of(self._window.days()),
-            ignored_count=self._ignored_count,
+            ignored_count=self._count_ignored() if self._reads_events(job) else 0,
             tenants=tenants,
             variants=variants,
             funnel_steps=self._funnels.steps(ordered=job.name == "funnel_cohort") if job.reads_funnels else (),
@@ -93,9 +103,11 @@ class Computation:
         return rows.select(list(job.columns)).sort_by([(column, "ascending") for column in job.key]), facts
 
     def recording(self, job: Job) -> Recording:
-        """Return what was done for a job that was computed."""
-        also = ["rollups/count_ignored_events", *(["rollups/select_new_users"] if job.reads_variants else [])]
-        return self._recorder.recording(f"rollups/{job.table}", *also)
+        """Return what was done for the job that was computed last."""
+        also = {self._ignored[tuple(self._window.days())][1]} if self._reads_events(job) else set()
+        if job.reads_variants and self._users_asked_for is not None:
+            also.add(self._users_asked_for)
+        return self._recorder.recording(job.result, also)
 
     def parameters(self, facts: InputFacts) -> dict[str, object]:
         """Return what a computation depends on beside its files, for the record of its run."""
@@ -113,38 +125,47 @@ class Computation:
         }
 
     def _daily(self) -> Variants:
-        _ = self._new_user_activity
+        _ = self._new_users
         self._run("rollups/create_daily_activity")
         self._run("rollups/create_event_volume")
         for days in stretches(self._snapshot, self._window.days()):
             self._run("rollups/daily_activity", paths=self._paths_of(days), **self._validity)
             self._run("rollups/event_volume", paths=self._paths_of(days), **self._validity)
             self._done(days)
+        self._run("rollups/cohort_metrics")
+        return ()
+
+    def _daily_cohorts(self) -> Variants:
+        _ = self._new_users
+        self._run("rollups/cohort_metrics")
+        self._done(list(self._window.days()))
         return ()
 
     def _experiment(self) -> Variants:
-        _ = self._new_user_activity
+        _ = self._new_users
         if self._users is None:
+            _ = self._new_user_activity
             scope = {"window_start": self._window.start, "assigned_before": self._assigned_before}
             variants = self._with_all_assignments("rollups/assigned_users", **scope)
         else:
-            variants = self._with_counted_assignments("rollups/assigned_users_of_counts")
+            variants = self._variants_of_new_users
+            self._run("rollups/assigned_users_of_counts")
         self._done(list(self._window.days()))
         return variants
 
     def _retention(self) -> Variants:
-        _ = self._new_users
         self._run("rollups/retention_periods")
-        self._run("rollups/create_user_days")
+        _ = self._new_users
         if self._users is None:
+            self._run("rollups/create_user_days")
             wanted = {day + timedelta(days=after) for day in self._window.days() for after in RETENTION_DAYS}
             for days in stretches(self._snapshot, sorted(wanted)):
                 self._run("rollups/user_days", paths=self._paths_of(days), **self._validity)
             variants = self._with_all_assignments("rollups/retention_members", assigned_before=self._assigned_before)
+            self._run("rollups/retention_cohorts")
         else:
-            self._run("rollups/user_days_of_state", state=list(self._users.paths) or [self._no_users])
-            variants = self._with_counted_assignments("rollups/retention_members_of_users")
-        self._run("rollups/retention_cohorts")
+            variants = self._variants_of_new_users
+            self._run("rollups/retention_cohorts_of_state")
         self._done(list(self._window.days()))
         return variants
 
@@ -158,14 +179,26 @@ class Computation:
                 self._run(name, **parameters)
         return _keys(variants)
 
-    def _with_counted_assignments(self, name: str) -> Variants:
-        """Run a statement that reads the counted assignments and those of new users; return the running variants."""
-        users = self._run("rollups/select_new_users")
-        counted = read_counted_assignments(self._database_url, users)
+    @cached_property
+    def _variants_of_new_users(self) -> Variants:
+        """Make new_user_assignments and assigned_counts; return the running variants."""
+        counted = read_counted_assignments(self._database_url)
         self._recorder.give("variants", counted.variants)
         self._recorder.give("assigned_counts", counted.counts)
-        self._recorder.give("assignments", counted.assignments, "rollups/read_wanted_assignments")
-        self._run(name)
+        if counted.users <= ALL_ASSIGNMENTS_SHARE * self._new_users:
+            source = "rollups/read_assignments"
+            with (
+                arrow_transaction(self._database_url, application="tidemark-rollup") as transaction,
+                transaction.query(source) as reader,
+                self._recorder.giving("assignments", reader, source),
+            ):
+                self._run("rollups/new_user_assignments")
+        else:
+            users = self._run("rollups/select_new_users")
+            self._users_asked_for = self._recorder.newest_step
+            wanted = read_wanted_assignments(self._database_url, users)
+            self._recorder.give("assignments", wanted, "rollups/read_wanted_assignments")
+            self._run("rollups/new_user_assignments")
         return _keys(counted.variants)
 
     def _funnel(self) -> Variants:
@@ -197,43 +230,44 @@ class Computation:
 
     @cached_property
     def _tenants(self) -> tuple[str, ...]:
-        """Make the tables of tenants and days."""
+        """Make the table of tenants."""
         with connect(self._database_url, application="tidemark-rollup") as connection:
             tenants = tuple(row[0] for row in connection.execute(statement("rollups/read_tenants")))
         self._recorder.give("tenants", pa.table({"tenant_id": pa.array(tenants, pa.string())}))
-        self._recorder.give("days", pa.table({"day": pa.array(self._window.days(), pa.date32())}))
         return tenants
 
     @cached_property
-    def _new_users(self) -> None:
-        """Make the table of users first seen in the window."""
+    def _new_users(self) -> int:
+        """Make the table of users first seen on the computation's days; return its rows."""
         if self._users is None:
-            self._run(
+            ((rows,),) = self._run(
                 "rollups/new_users",
-                paths=self._paths(self._oldest.date(), self._window.last),
+                paths=self._paths(self._oldest.date(), self._all_days.last + timedelta(days=1)),
                 **self._validity,
-                window_start=self._window.start,
-                window_end=self._window.end,
+                window_start=self._all_days.start,
+                window_end=self._all_days.end,
             )
         else:
-            self._run("rollups/cohort_users", state=list(self._users.paths) or [self._no_users])
-            self._run("rollups/new_users_of_cohorts", paths=self._paths_of(self._window.days()), **self._validity)
+            self._recorder.give("cohort_days", _days_table(self._all_days))
+            state = list(self._users.paths) or [self._no_users]
+            ((rows,),) = self._run("rollups/new_users_of_state", state=state)
+        return int(rows)
 
     @cached_property
     def _new_user_activity(self) -> None:
-        """Make the tables of users first seen in the window and of what they did in the week after."""
-        _ = self._new_users
-        self._run(
-            "rollups/new_user_activity",
-            paths=self._paths_of(self._days_until(LONGEST_FOLLOW_UP)),
-            **self._validity,
-        )
+        """Make the table of what the new users did in the week after, from the events; those of the state have it."""
+        paths = self._paths_of(self._days_until(LONGEST_FOLLOW_UP))
+        self._run("rollups/new_user_activity", paths=paths, **self._validity)
 
-    @cached_property
-    def _ignored_count(self) -> int:
-        paths = self._paths_of(self._window.days())
-        ((count,),) = self._run("rollups/count_ignored_events", paths=paths, **self._validity)
-        return int(count)
+    def _reads_events(self, job: Job) -> bool:
+        return self._users is None or not job.from_state
+
+    def _count_ignored(self) -> int:
+        days = tuple(self._window.days())
+        if days not in self._ignored:
+            ((count,),) = self._run("rollups/count_ignored_events", paths=self._paths_of(days), **self._validity)
+            self._ignored[days] = int(count), self._recorder.newest_step
+        return self._ignored[days][0]
 
     @property
     def _validity(self) -> dict[str, datetime]:
@@ -250,8 +284,8 @@ class Computation:
         return found or [self._no_events]
 
     def _days_until(self, reach: timedelta) -> set[date]:
-        """Return the window's days, and those up to `reach` after each."""
-        return {day + timedelta(days=number) for day in self._window.days() for number in range(reach.days + 1)}
+        """Return the computation's days, and those up to `reach` after each."""
+        return {day + timedelta(days=number) for day in self._all_days.days() for number in range(reach.days + 1)}
 
     def _rows_of(self, days: Iterable[date]) -> int:
         return 0 if self._snapshot is None else self._snapshot.rows_of(days)
@@ -262,6 +296,10 @@ class Computation:
 
     def _run(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         return self._recorder.run(name, **parameters)
+
+
+def _days_table(window: Window) -> pa.Table:
+    return pa.table({"day": pa.array(window.days(), pa.date32())})
 
 
 def _keys(variants: pa.Table) -> Variants:

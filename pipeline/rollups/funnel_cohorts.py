@@ -13,6 +13,10 @@ from pipeline.clock import day_start
 from pipeline.rollups.funnels import Funnels
 
 BUCKET_EVENTS = 4_000_000
+_OF_JOURNEYS = (
+    "funnel_stamps", "funnel_variants", "funnel_dimensions", "funnel_audiences", "funnel_people", "funnel_events",
+    "funnel_entries", "funnel_chains",
+)  # fmt: skip
 
 
 class FunnelCohorts:
@@ -47,15 +51,16 @@ class FunnelCohorts:
         reached = {day + timedelta(days=after) for day in days for after in range(self._funnels.days_after + 1)}
         followed = self._paths_of(sorted(reached))
         buckets = -(-max(self._rows_of(reached), 1) // self._bucket_events)
-        self._run("rollups/funnel_stamps", paths=entered, **self._validity)
-        self._run("rollups/funnel_dimensions")
-        self._run("rollups/create_funnel_reached")
+        end = day_start(days[-1] + timedelta(days=1))
+        for name in ("stamps", "variants", "audiences", "reached"):
+            self._run(f"rollups/create_funnel_{name}")
         for bucket in range(buckets):
-            self._run("rollups/funnel_people", paths=entered, buckets=buckets, bucket=bucket, **self._validity)
-            self._run("rollups/funnel_entries", paths=entered, **self._validity)
-            end = day_start(days[-1] + timedelta(days=1))
-            self._run("rollups/funnel_followers", paths=followed, entries_end=end, **self._validity)
-            self._run("rollups/funnel_chains")
+            self._run(
+                "rollups/funnel_journeys", entered=entered, followed=followed, entries_end=end, **self._validity,
+                buckets=buckets, bucket=bucket,
+            )  # fmt: skip
+            for name in _OF_JOURNEYS:
+                self._run(f"rollups/{name}")
             for step_number in range(3, self._funnels.deepest + 1):
                 self._run("rollups/funnel_chains_next", step_number=step_number)
             self._run("rollups/funnel_reached")

@@ -21,7 +21,7 @@ VERSION = 1
 LONGEST_WINDOW = timedelta(days=30)
 LONGEST_NAME = 200
 MAXIMUM_FUNNELS = 50
-MAXIMUM_STEPS = 20
+MAXIMUM_STEPS = 20  # below 32, which the moments of rollups/funnel_journeys rely on
 DAY = timedelta(days=1)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
 _WINDOW = re.compile(r"([1-9][0-9]{0,5})([mhd])")
@@ -32,6 +32,7 @@ _FIELDS = {
 }
 SCHEMA = pa.schema(
     [
+        pa.field("funnel_number", pa.int32()),
         pa.field("funnel_name", pa.string()),
         pa.field("step_name", pa.string()),
         pa.field("step_number", pa.int32()),
@@ -100,14 +101,15 @@ class Funnels:
         return tuple((funnel.name, step.name) for funnel in chosen for step in funnel.steps)
 
     def table(self) -> pa.Table:
-        """Return funnel_steps: a row per funnel and event name, `window_us` in microseconds, numbers from 1."""
+        """Return funnel_steps: a row per funnel and event name, `window_us` in microseconds, both numbers from 1."""
         rows = [
             {
-                "funnel_name": funnel.name, "step_name": step.name, "step_number": number, "event_name": event,
-                "ordered": funnel.ordered,
+                "funnel_number": funnel_number, "funnel_name": funnel.name, "step_name": step.name,
+                "step_number": number, "event_name": event, "ordered": funnel.ordered,
                 "window_us": None if funnel.window_seconds is None else funnel.window_seconds * 1_000_000,
             }
-            for funnel in self.funnels for number, step in enumerate(funnel.steps, 1) for event in step.events
+            for funnel_number, funnel in enumerate(self.funnels, 1)
+            for number, step in enumerate(funnel.steps, 1) for event in step.events
         ]  # fmt: skip
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 

@@ -1,6 +1,8 @@
 """The rollup jobs, and the windows of UTC days they compute.
 
-Owns names, limits and the rules of validity in time (contract: docs/guides/metrics.md). Computes nothing.
+JOBS publish a table each, and are what `rollup` and `backfill` run. REFRESH_JOBS are these and parts of them: a refresh
+computes a part for days of which the rest cannot have changed. Owns names, limits and the rules of validity in time
+(contract: docs/guides/metrics.md). Computes nothing.
 """
 
 from __future__ import annotations
@@ -111,7 +113,8 @@ class Job:
 
     `columns` are the table's columns without run_id, in the order of the staged result; `key` identifies a row.
     `reads_variants`: its numbers depend on which experiments run, with which variants. `reads_funnels`: on the
-    configured funnels.
+    configured funnels. `from_state`: with the users state it reads no event. `metrics`: it publishes only the rows with
+    these names of its table, and is a part of the job that publishes all of it; empty: all rows.
     """
 
     name: str
@@ -123,9 +126,27 @@ class Job:
     statements: tuple[str, ...]
     reads_variants: bool = False
     reads_funnels: bool = False
+    from_state: bool = False
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """The statement that gives its rows."""
+        return f"rollups/{self.name if self.metrics else self.table}"
+
+    @property
+    def deletion(self) -> str:
+        """The statement that deletes the rows of some days that its own replace."""
+        return f"publish/{self.name if self.metrics else self.table}_delete"
 
 
-NEW_USER_STATEMENTS = ("rollups/new_users", "rollups/cohort_users", "rollups/new_users_of_cohorts")
+NEW_USER_STATEMENTS = ("rollups/new_users", "rollups/new_users_of_state")
+ASSIGNMENT_STATEMENTS = (
+    "rollups/read_running_variants",
+    "rollups/read_assignments",
+    "rollups/read_wanted_assignments",
+    "rollups/new_user_assignments",
+)
 
 _ALL = (
     Job(
@@ -138,13 +159,24 @@ _ALL = (
         statements=(
             "rollups/count_ignored_events",
             *NEW_USER_STATEMENTS,
-            "rollups/new_user_activity",
             "rollups/create_daily_activity",
             "rollups/daily_activity",
             "rollups/create_event_volume",
             "rollups/event_volume",
+            "rollups/cohort_metrics",
             "rollups/daily_metric_rollups",
         ),
+    ),
+    Job(
+        name="daily_cohorts",
+        run_name="daily_cohorts_rollup",
+        table="daily_metric_rollups",
+        lock=AdvisoryLock.ROLLUP_DAILY,
+        columns=("tenant_id", "day", "metric_name", "dimension_key", "value", "dimensions"),
+        key=("tenant_id", "day", "metric_name", "dimension_key"),
+        statements=(*NEW_USER_STATEMENTS, "rollups/cohort_metrics", "rollups/daily_cohorts"),
+        from_state=True,
+        metrics=("new_users", "logging_rate_24h"),
     ),
     Job(
         name="experiment",
@@ -157,13 +189,13 @@ _ALL = (
             "rollups/count_ignored_events",
             *NEW_USER_STATEMENTS,
             "rollups/new_user_activity",
-            "rollups/read_running_variants",
-            "rollups/read_assignments",
+            *ASSIGNMENT_STATEMENTS,
             "rollups/assigned_users",
             "rollups/assigned_users_of_counts",
             "rollups/experiment_metric_rollups",
         ),
         reads_variants=True,
+        from_state=True,
     ),
     Job(
         name="funnel",
@@ -196,12 +228,18 @@ _ALL = (
         statements=(
             "rollups/count_ignored_events",
             "rollups/create_funnel_cohorts",
-            "rollups/funnel_stamps",
-            "rollups/funnel_dimensions",
+            "rollups/create_funnel_stamps",
+            "rollups/create_funnel_variants",
+            "rollups/create_funnel_audiences",
             "rollups/create_funnel_reached",
+            "rollups/funnel_journeys",
+            "rollups/funnel_stamps",
+            "rollups/funnel_variants",
+            "rollups/funnel_dimensions",
+            "rollups/funnel_audiences",
             "rollups/funnel_people",
+            "rollups/funnel_events",
             "rollups/funnel_entries",
-            "rollups/funnel_followers",
             "rollups/funnel_chains",
             "rollups/funnel_chains_next",
             "rollups/funnel_reached",
@@ -226,19 +264,19 @@ _ALL = (
             "rollups/retention_periods",
             "rollups/create_user_days",
             "rollups/user_days",
-            "rollups/user_days_of_state",
-            "rollups/read_running_variants",
-            "rollups/read_assignments",
+            *ASSIGNMENT_STATEMENTS,
             "rollups/retention_members",
-            "rollups/retention_members_of_users",
             "rollups/retention_cohorts",
+            "rollups/retention_cohorts_of_state",
             "rollups/retention_rollups",
         ),
         reads_variants=True,
+        from_state=True,
     ),
 )  # fmt: skip
 _BY_NAME = {job.name: job for job in _ALL}
-JOBS = tuple(_BY_NAME)
+REFRESH_JOBS = tuple(_BY_NAME)
+JOBS = tuple(job.name for job in _ALL if not job.metrics)
 
 
 def job_of_run(run_name: str) -> Job:
@@ -250,8 +288,22 @@ def job_of_run(run_name: str) -> Job:
 
 
 def job_named(name: str) -> Job:
-    """Return the job with this name (one of JOBS). Raises UnknownJobError."""
+    """Return the job with this name (one of REFRESH_JOBS). Raises UnknownJobError."""
     try:
         return _BY_NAME[name]
     except KeyError:
         raise UnknownJobError(f"no rollup job is called {name!r}; the jobs are {', '.join(JOBS)}") from None
+
+
+def writers(table: str) -> tuple[Job, ...]:
+    """Return the jobs that publish rows of a table."""
+    return tuple(job for job in _ALL if job.table == table)
+
+
+def covered_by(job: Job) -> tuple[Job, ...]:
+    """Return the jobs whose rows of a day a run of this job publishes too: itself, and those that are a part of it."""
+    return tuple(
+        other
+        for other in writers(job.table)
+        if not job.metrics or (other.metrics and set(other.metrics) <= set(job.metrics))
+    )

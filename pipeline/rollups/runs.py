@@ -51,10 +51,11 @@ class Run:
         return Window(self.window_start.date(), last, None if self.days is None else tuple(self.days))
 
 
-def open_run(connection: psycopg.Connection, job: Job, window: Window, as_of: datetime) -> UUID:
+def open_run(connection: psycopg.Connection, job: Job, window: Window, as_of: datetime) -> tuple[UUID, datetime]:
     """Record that a run begins, and that earlier runs of this job which were still computing were interrupted.
 
-    The caller holds the job's lock: nobody else can be computing.
+    Returns its id and the moment by the database's clock. The caller holds the job's lock: nobody else can be
+    computing.
     """
     with connection.transaction():
         connection.execute(statement("publish/fail_interrupted_runs"), {"job_name": job.run_name})
@@ -72,7 +73,7 @@ def open_run(connection: psycopg.Connection, job: Job, window: Window, as_of: da
         ).fetchone()
     if row is None:
         raise RuntimeError("rollup_runs took no row")
-    return UUID(str(row[0]))
+    return UUID(str(row[0])), row[1]
 
 
 def mark_staged(

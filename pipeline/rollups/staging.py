@@ -48,12 +48,16 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class StagedRollup:
-    """A computed, unpublished result: `rows` has the job's columns, JSON as text, sorted by key."""
+    """A computed, unpublished result: `rows` has the job's columns, JSON as text, sorted by key.
+
+    Nothing that it was computed from was read before `read_at`, by the database's clock.
+    """
 
     run_id: UUID
     job: Job
     window: Window
     as_of: datetime
+    read_at: datetime
     seconds: float
     facts: InputFacts
     rows: pa.Table
@@ -77,6 +81,7 @@ class StagedRollup:
             "last": self.window.last.isoformat(),
             "chosen": None if self.window.chosen is None else [day.isoformat() for day in self.window.chosen],
             "as_of": self.as_of.isoformat(),
+            "read_at": self.read_at.isoformat(),
             "seconds": self.seconds,
             "facts": self.facts.__dict__,
         }
@@ -116,6 +121,7 @@ def load_staged(settings: Settings, run_id: UUID | str) -> StagedRollup:
             None if note["chosen"] is None else tuple(date.fromisoformat(day) for day in note["chosen"]),
         ),
         as_of=datetime.fromisoformat(note["as_of"]),
+        read_at=datetime.fromisoformat(note["read_at"]),
         seconds=note["seconds"],
         facts=InputFacts(
             lake_version=facts["lake_version"],

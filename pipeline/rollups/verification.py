@@ -35,6 +35,7 @@ def findings(staged: StagedRollup) -> tuple[str, ...]:
         _rows_are_in_scope,
         {
             "daily": _daily,
+            "daily_cohorts": _daily_cohorts,
             "experiment": _experiment,
             "funnel": _funnel,
             "funnel_cohort": _funnel_cohort,
@@ -101,6 +102,26 @@ def _daily(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
     )  # fmt: skip
     for text, holds in rules:
         yield from _report(text, (key for key in days if not holds(key)))
+
+
+def _daily_cohorts(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:
+    expected = {
+        (tenant, day, metric, OVERALL)
+        for tenant in staged.facts.tenants for day in staged.window.days() for metric in staged.job.metrics
+    }  # fmt: skip
+    values = {tuple(row[column] for column in staged.job.key): row for row in rows}
+    yield from _report("no row for", expected - values.keys())
+    yield from _report("a row nobody asked for:", values.keys() - expected)
+    rates = {key: row for key, row in values.items() if key in expected and key[2] == "logging_rate_24h"}
+    yield from _report("a share above 1 on", (key for key, row in rates.items() if row["value"] > 1))
+    yield from _report(
+        "a share of other users than the new ones on",
+        (
+            key for key, row in rates.items()
+            if (size := values.get((*key[:2], "new_users", OVERALL))) is not None
+            and json.loads(row["dimensions"])["cohort_size"] != size["value"]
+        ),
+    )  # fmt: skip
 
 
 def _experiment(staged: StagedRollup, rows: list[Row]) -> Iterator[str]:

@@ -1,4 +1,5 @@
--- Old records of runs can be removed: whether a published row still names one is a look-up.
+-- Old records of runs can be removed: whether a published row still names a run, or a run a file, is a look-up.
+-- Without these indexes, each removal would read the published tables as a whole.
 
 CREATE INDEX daily_metric_rollups_run ON daily_metric_rollups (run_id);
 CREATE INDEX experiment_metric_rollups_run ON experiment_metric_rollups (run_id);

@@ -1,10 +1,10 @@
--- Finds a published run of the same job that began later and covers some of the same days.
+-- Finds a published run of one of some jobs that began later and covers some of the same days.
 -- Grain: one run, or none; key run_id.
--- Parameters: job_name text, started_at, window_start, window_end timestamptz, days date[]
+-- Parameters: job_names text[], started_at, window_start, window_end timestamptz, days date[]
 -- (null: the whole window).
 SELECT run_id
 FROM rollup_runs
-WHERE job_name = %(job_name)s
+WHERE job_name = ANY(%(job_names)s::text[])
     AND status = 'SUCCESS'
     AND started_at > %(started_at)s
     AND window_start < %(window_end)s

@@ -1,5 +1,5 @@
 -- Opens a run. started_at is taken here, under the job's lock, rather than from the transaction's start.
--- Grain: one run; key run_id, returned.
+-- Grain: one run; key run_id, returned with started_at.
 -- Parameters: job_name text, window_start, window_end, as_of timestamptz, days date[], code_version text, sql_sha256 text.
 INSERT INTO rollup_runs (
     job_name,
@@ -23,4 +23,6 @@ VALUES (
     %(sql_sha256)s,
     clock_timestamp()
 )
-RETURNING run_id
+RETURNING
+    run_id,
+    started_at

@@ -1,23 +1,15 @@
--- Selects the days whose experiment metrics can change: those that gain or lose a new user, those whose new users have
--- new events within seven days, the cohort of a user whose assignment changed, and all days from that assignment on.
+-- Selects the days whose experiment metrics can change: those that gain or lose a new user, those of whose new users
+-- something else is known than before, the cohort of a user whose assignment changed, and all days from that assignment on.
 -- Grain and key: one row per day.
 -- Parameters: last_day date (the last that can be computed).
-WITH touched AS (
-    SELECT
-        new_days[1] AS cohort_day,
-        unnest(touched) AS day
-    FROM changed_users
-)
-
-SELECT unnest([old_days[1], new_days[1]]) AS day
+SELECT unnest([was.cohort_day, now.cohort_day]) AS day
 FROM changed_users
-WHERE old_days[1] IS DISTINCT FROM new_days[1]
+WHERE was.cohort_day IS DISTINCT FROM now.cohort_day
+    OR was.active_d1 IS DISTINCT FROM now.active_d1
+    OR was.sessions_d7 IS DISTINCT FROM now.sessions_d7
+    OR was.converted IS DISTINCT FROM now.converted
 UNION
-SELECT cohort_day
-FROM touched
-WHERE day - cohort_day BETWEEN 0 AND 7
-UNION
-SELECT known_users.active_days[1]
+SELECT known_users.cohort_day
 FROM known_users
 SEMI JOIN changed_assignments
     ON changed_assignments.tenant_id = known_users.tenant_id

@@ -3,14 +3,14 @@
 -- Grain and key: one row per day. Parameters: follow_days integer (how many days after its own a cohort can reach).
 WITH touched AS (
     SELECT
-        new_days,
+        now.active_days,
         unnest(touched) AS day
     FROM changed_users
 ),
 
 reaching AS (
     SELECT
-        unnest(new_days) AS cohort_day,
+        unnest(active_days) AS cohort_day,
         day
     FROM touched
 )

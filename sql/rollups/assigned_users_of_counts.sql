@@ -15,21 +15,21 @@ SELECT
 FROM assigned_counts
 UNION ALL
 SELECT
-    assignments.tenant_id,
-    assignments.experiment_id,
-    assignments.variant_id,
+    new_user_assignments.tenant_id,
+    new_user_assignments.experiment_id,
+    new_user_assignments.variant_id,
     NULL,
-    new_user_activity.day,
+    new_users.day,
     count(*),
-    count(*) FILTER (WHERE new_user_activity.active_d1),
-    coalesce(sum(new_user_activity.sessions_d7), 0),
-    count(*) FILTER (WHERE new_user_activity.converted)
-FROM assignments
-INNER JOIN new_user_activity
-    ON new_user_activity.tenant_id = assignments.tenant_id
-    AND new_user_activity.anonymous_user_id = assignments.anonymous_user_id
+    count(*) FILTER (WHERE new_users.active_d1),
+    coalesce(sum(new_users.sessions_d7), 0),
+    count(*) FILTER (WHERE new_users.converted)
+FROM new_user_assignments
+INNER JOIN new_users
+    ON new_users.tenant_id = new_user_assignments.tenant_id
+    AND new_users.anonymous_user_id = new_user_assignments.anonymous_user_id
 GROUP BY
-    assignments.tenant_id,
-    assignments.experiment_id,
-    assignments.variant_id,
-    new_user_activity.day
+    new_user_assignments.tenant_id,
+    new_user_assignments.experiment_id,
+    new_user_assignments.variant_id,
+    new_users.day

@@ -2,8 +2,7 @@
 -- Grain: one row per person, cohort day, dimension and step reached.
 -- Parameters: none.
 CREATE OR REPLACE TABLE funnel_reached (
-    tenant_id VARCHAR,
-    funnel_name VARCHAR,
+    audience BIGINT,
     day_number BIGINT,
     dimension BIGINT,
     step_number INTEGER,

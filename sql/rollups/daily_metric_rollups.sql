@@ -1,35 +1,18 @@
--- Makes the rows of daily_metric_rollups from daily_activity, event_volume and new_user_activity.
+-- Makes the rows of daily_metric_rollups from daily_activity, event_volume and cohort_metrics.
 -- Grain and key: (tenant_id, day, metric_name, dimension_key); a row for every tenant, day and scalar metric.
 -- Parameters: none.
-WITH cohorts AS (
-    SELECT
-        tenant_id,
-        day,
-        count(*) AS cohort_size,
-        count(*) FILTER (WHERE converted) AS converted_users
-    FROM new_user_activity
-    GROUP BY
-        tenant_id,
-        day
-),
-
-tenant_days AS (
+WITH tenant_days AS (
     SELECT
         tenants.tenant_id,
         days.day,
         coalesce(daily_activity.users, 0) AS users,
         coalesce(daily_activity.lag_percentiles, [0.0, 0.0]) AS lag_percentiles,
-        coalesce(cohorts.cohort_size, 0) AS cohort_size,
-        coalesce(cohorts.converted_users, 0) AS converted_users,
         coalesce(event_volume.events, 0) AS sessions
     FROM tenants
     CROSS JOIN days
     LEFT JOIN daily_activity
         ON daily_activity.tenant_id = tenants.tenant_id
         AND daily_activity.day = days.day
-    LEFT JOIN cohorts
-        ON cohorts.tenant_id = tenants.tenant_id
-        AND cohorts.day = days.day
     LEFT JOIN event_volume
         ON event_volume.tenant_id = tenants.tenant_id
         AND event_volume.day = days.day
@@ -48,11 +31,11 @@ UNION ALL
 SELECT
     tenant_id,
     day,
-    'new_users',
-    'overall',
-    CAST(cohort_size AS DOUBLE),
-    NULL
-FROM tenant_days
+    metric_name,
+    dimension_key,
+    value,
+    dimensions
+FROM cohort_metrics
 UNION ALL
 SELECT
     tenant_id,
@@ -61,15 +44,6 @@ SELECT
     'overall',
     CAST(sessions AS DOUBLE),
     NULL
-FROM tenant_days
-UNION ALL
-SELECT
-    tenant_id,
-    day,
-    'logging_rate_24h',
-    'overall',
-    CASE WHEN cohort_size = 0 THEN 0.0 ELSE CAST(converted_users AS DOUBLE) / cohort_size END,
-    json_object('cohort_size', cohort_size, 'converted_users', converted_users)
 FROM tenant_days
 UNION ALL
 SELECT

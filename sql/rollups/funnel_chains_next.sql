@@ -3,50 +3,40 @@
 -- Grain and key: as funnel_chains, of one step. Parameters: step_number integer.
 INSERT INTO funnel_chains
 SELECT
+    chain,
     person,
-    stamp,
-    day_number,
-    entered_us,
     until_us,
-    $step_number,
-    next_us,
-    next_us - at_us
+    $step_number AS step_number,
+    next_moment // 32 AS at_us,
+    next_moment // 32 - moment // 32 AS gap_us
 FROM (
     SELECT
+        chain,
         person,
-        stamp,
-        day_number,
-        entered_us,
         until_us,
-        at_us,
-        min(CASE WHEN stamp IS NULL THEN at_us END) OVER (
+        moment,
+        min(CASE WHEN chain IS NULL THEN moment END) OVER (
             PARTITION BY person
-            ORDER BY
-                at_us,
-                stamp NULLS LAST
+            ORDER BY moment
             ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-        ) AS next_us
+        ) AS next_moment
     FROM (
         SELECT
+            chain,
             person,
-            stamp,
-            day_number,
-            entered_us,
             until_us,
-            at_us
+            at_us * 32 + step_number AS moment
         FROM funnel_chains
         WHERE step_number = $step_number - 1
         UNION ALL
         SELECT
+            NULL AS chain,
             person,
-            NULL,
-            NULL,
-            NULL,
-            NULL,
-            at_us
+            NULL AS until_us,
+            moment
         FROM funnel_events
-        WHERE step_number = $step_number
+        WHERE moment % 32 = $step_number
     )
 )
-WHERE stamp IS NOT NULL
-    AND next_us <= until_us
+WHERE chain IS NOT NULL
+    AND next_moment // 32 <= until_us

@@ -1,44 +1,56 @@
--- Adds some days to funnel_cohorts: users and the median time since the step before, interpolated linearly.
--- Grain and key: those of the table. Exact medians do not spill to disk: never over many days at once.
--- Parameters: none.
+-- Adds some days to funnel_cohorts: users and the median time since the step before, interpolated linearly. Should ids
+-- with colons give two variants of a cohort one dimension_key, the one whose experiment_id sorts first stays.
+-- Grain and key: those of the table. Exact medians do not spill to disk: never over many days at once. Parameters: none.
 INSERT INTO funnel_cohorts
-WITH dimensions AS (
-    SELECT DISTINCT
-        dimension,
-        dimension_key,
-        experiment_id,
-        variant_id
-    FROM funnel_dimensions
-),
-
-counted AS (
+WITH counted AS (
     SELECT
-        tenant_id,
+        audience,
         day_number,
-        funnel_name,
         dimension,
         step_number,
         count(*) AS users_count,
         quantile_cont(gap_us, 0.5) / 1e6 AS median_seconds
     FROM funnel_reached
     GROUP BY
-        tenant_id,
+        audience,
         day_number,
-        funnel_name,
         dimension,
         step_number
+),
+
+named AS (
+    SELECT
+        funnel_audiences.tenant_id,
+        DATE '1970-01-01' + CAST(counted.day_number AS INTEGER) AS day,
+        funnel_audiences.funnel_name,
+        coalesce(funnel_variants.experiment_id || ':' || funnel_variants.variant_id, 'overall') AS dimension_key,
+        funnel_variants.experiment_id,
+        funnel_variants.variant_id,
+        counted.step_number,
+        counted.users_count,
+        counted.median_seconds
+    FROM counted
+    INNER JOIN funnel_audiences
+        ON funnel_audiences.audience = counted.audience
+    LEFT JOIN funnel_variants
+        ON funnel_variants.dimension = counted.dimension
 )
 
 SELECT
-    counted.tenant_id,
-    DATE '1970-01-01' + CAST(counted.day_number AS INTEGER) AS day,
-    counted.funnel_name,
-    dimensions.dimension_key,
-    dimensions.experiment_id,
-    dimensions.variant_id,
-    counted.step_number,
-    counted.users_count,
-    counted.median_seconds
-FROM counted
-INNER JOIN dimensions
-    ON dimensions.dimension = counted.dimension
+    tenant_id,
+    day,
+    funnel_name,
+    dimension_key,
+    experiment_id,
+    variant_id,
+    step_number,
+    users_count,
+    median_seconds
+FROM named
+QUALIFY experiment_id IS NOT DISTINCT FROM min(experiment_id) OVER (
+    PARTITION BY
+        tenant_id,
+        day,
+        funnel_name,
+        dimension_key
+)

@@ -2,52 +2,39 @@
 -- that gets furthest, of several the one that began last. Number and time within the day are one number to compare.
 -- Grain: one row per person, cohort day, dimension and step. Parameters: none.
 INSERT INTO funnel_reached
-WITH furthest AS (
+WITH depths AS (
     SELECT
-        funnel_chains.person,
-        funnel_chains.day_number,
-        funnel_dimensions.dimension,
-        max(
-            funnel_chains.step_number * 86400000000 + funnel_chains.entered_us % 86400000000
-        ) % 86400000000 AS entered_us
+        chain,
+        max(step_number) AS depth
     FROM funnel_chains
-    INNER JOIN funnel_dimensions
-        ON funnel_dimensions.stamp = funnel_chains.stamp
-    GROUP BY
-        funnel_chains.person,
-        funnel_chains.day_number,
-        funnel_dimensions.dimension
+    GROUP BY chain
 ),
 
-reached AS (
+furthest AS (
     SELECT
-        funnel_chains.person,
-        funnel_chains.day_number,
-        furthest.dimension,
-        funnel_chains.step_number,
-        min(funnel_chains.gap_us) AS gap_us
-    FROM funnel_chains
+        funnel_entries.person,
+        funnel_entries.day_number,
+        funnel_dimensions.dimension,
+        arg_max(funnel_entries.chain, depths.depth * 86400000000 + funnel_entries.entered_us % 86400000000) AS chain
+    FROM funnel_entries
+    INNER JOIN depths
+        ON depths.chain = funnel_entries.chain
     INNER JOIN funnel_dimensions
-        ON funnel_dimensions.stamp = funnel_chains.stamp
-    INNER JOIN furthest
-        ON furthest.person = funnel_chains.person
-        AND furthest.day_number = funnel_chains.day_number
-        AND furthest.dimension = funnel_dimensions.dimension
-        AND furthest.entered_us = funnel_chains.entered_us % 86400000000
+        ON funnel_dimensions.stamp = funnel_entries.stamp
     GROUP BY
-        funnel_chains.person,
-        funnel_chains.day_number,
-        furthest.dimension,
-        funnel_chains.step_number
+        funnel_entries.person,
+        funnel_entries.day_number,
+        funnel_dimensions.dimension
 )
 
 SELECT
-    funnel_people.tenant_id,
-    funnel_people.funnel_name,
-    reached.day_number,
-    reached.dimension,
-    reached.step_number,
-    reached.gap_us
-FROM reached
+    funnel_people.audience,
+    furthest.day_number,
+    furthest.dimension,
+    funnel_chains.step_number,
+    funnel_chains.gap_us
+FROM furthest
 INNER JOIN funnel_people
-    ON funnel_people.person = reached.person
+    ON funnel_people.person = furthest.person
+INNER JOIN funnel_chains
+    ON funnel_chains.chain = furthest.chain

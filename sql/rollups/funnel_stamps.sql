@@ -1,18 +1,17 @@
--- Makes funnel_stamps: the sets of variants that entries of some days carry, numbered. An entry is step 1 of a funnel.
--- Grain and key: one row per experiment_map.
--- Parameters: paths text[] (of the days), oldest, newest timestamptz.
-CREATE OR REPLACE TABLE funnel_stamps AS
+-- Adds to funnel_stamps the sets of variants that entries in funnel_journeys carry and no entry before them did.
+-- Grain and key: one row per experiment_map. A number once given stays: people in other buckets were counted by it.
+-- Parameters: none.
+INSERT INTO funnel_stamps
 SELECT
-    row_number() OVER () AS stamp,
-    experiment_map
+    (SELECT count(*) FROM funnel_stamps) + row_number() OVER () AS stamp,
+    carried.experiment_map
 FROM (
-    SELECT DISTINCT coalesce(events.experiment_map, MAP {}) AS experiment_map
-    FROM read_parquet($paths) AS events
-    WHERE events.occurred_at BETWEEN $oldest AND $newest
-        AND events.event_name IN (
-            SELECT event_name
-            FROM funnel_steps
-            WHERE ordered
-                AND step_number = 1
-        )
+    SELECT DISTINCT experiment_map
+    FROM funnel_journeys
+    WHERE experiment_map IS NOT NULL
+) AS carried
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM funnel_stamps
+    WHERE funnel_stamps.experiment_map = carried.experiment_map
 )

@@ -6,7 +6,7 @@ WITH members AS (
     SELECT
         tenant_id,
         anonymous_user_id,
-        CAST(first_seen AS DATE) AS day,
+        day,
         CAST(NULL AS VARCHAR) AS experiment_id,
         CAST(NULL AS VARCHAR) AS variant_id
     FROM new_users
@@ -14,7 +14,7 @@ WITH members AS (
     SELECT
         new_users.tenant_id,
         new_users.anonymous_user_id,
-        CAST(new_users.first_seen AS DATE),
+        new_users.day,
         retention_members.experiment_id,
         retention_members.variant_id
     FROM new_users

@@ -11,4 +11,4 @@ INNER JOIN new_users
     ON new_users.tenant_id = events.tenant_id
     AND new_users.anonymous_user_id = events.anonymous_user_id
 WHERE events.occurred_at BETWEEN $oldest AND $newest
-    AND events.day - CAST(new_users.first_seen AS DATE) IN (SELECT days_after FROM retention_periods)
+    AND events.day - new_users.day IN (SELECT days_after FROM retention_periods)

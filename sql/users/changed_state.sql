@@ -1,16 +1,25 @@
--- Selects the rows to add to the state: the changed users, as they are now.
+-- Selects the rows to add to the state: the users whose facts have changed, as they are now.
 -- Grain and key: one row per (tenant_id, anonymous_user_id); cohort_day is null where no event counts any more.
 -- Parameters: events_version bigint, as_of timestamptz.
 SELECT
     tenant_id,
     anonymous_user_id,
-    CAST(new_days[1] AS DATE) AS cohort_day,
-    CAST(new_days AS DATE []) AS active_days,
+    now.cohort_day,
+    now.active_d1,
+    now.sessions_d7,
+    now.converted,
+    now.returned_after,
+    now.active_days,
+    now.first_moments,
+    now.last_moments,
+    now.session_moments,
+    now.received_at,
+    true AS added,
     CAST($events_version AS BIGINT) AS events_version,
     CAST($as_of AS TIMESTAMPTZ) AS as_of
 FROM changed_users
-WHERE old_days <> new_days
+WHERE was IS DISTINCT FROM now
 ORDER BY
-    cohort_day,
+    now.cohort_day,
     tenant_id,
     anonymous_user_id

@@ -23,7 +23,16 @@ WITH wanted AS (
 SELECT
     state.tenant_id,
     state.anonymous_user_id,
-    state.active_days
+    state.cohort_day,
+    state.active_d1,
+    state.sessions_d7,
+    state.converted,
+    state.returned_after,
+    state.active_days,
+    state.first_moments,
+    state.last_moments,
+    state.session_moments,
+    state.received_at
 FROM read_parquet($state) AS state
 SEMI JOIN wanted
     ON wanted.tenant_id = state.tenant_id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from fastapi import FastAPI
 from api.http_protocol import LimitedProtocol
 from pipeline.settings import REPOSITORY
 from tests.waiting import wait_until
+
+# For clients without TLS: else each of them reads all certificates of the system, which takes longer than most tests.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @contextmanager
@@ -40,13 +44,14 @@ def served(app: FastAPI, protocol: type[LimitedProtocol] = LimitedProtocol) -> I
 
 @contextmanager
 def server_process(
-    database_url: str, log: Path, *, workers: int = 1, port: int = 0
+    database_url: str, log: Path, *, workers: int = 1, port: int = 0, program: Sequence[str] = ("-m", "api.server")
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve the API from processes of their own, their output in `log`; yields the URL and the parent process."""
+    """Serve the API from processes of their own, their output in `log`; yields the URL and the parent process.
+
+    `program` is what Python runs: a variant of the API's server takes the same options.
+    """
     port = port or free_port()
-    command = [
-        sys.executable, "-m", "api.server", "--port", str(port), "--workers", str(workers),
-    ]  # fmt: skip
+    command = [sys.executable, *program, "--port", str(port), "--workers", str(workers)]
     environment = {**os.environ, "DATABASE_URL": database_url, "TIDEMARK_HOME": str(log.parent)}
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
@@ -68,6 +73,6 @@ def free_port() -> int:
 def answers(url: str) -> bool:
     """Whether a server answers at the URL."""
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health", timeout=5, verify=NO_TLS).status_code == 200
     except httpx.TransportError:
         return False

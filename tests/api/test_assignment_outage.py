@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import psycopg
-import pytest
 
 from api.app import create_app
-from cli.embedded_postgres import EmbeddedPostgres
-from pipeline.migrations import migrate
 from pipeline.settings import Settings
 from tests.api.conftest import SettableClock
-from tests.api.servers import served
+from tests.api.servers import NO_TLS, served
+from tests.databases import Postgres
 from tests.makers import NOW, add_experiment
 from tests.waiting import wait_until
 
@@ -29,26 +22,6 @@ UNAVAILABLE = {
     "error": "Service Unavailable",
     "message": "Database is temporarily unavailable. Please retry.",
 }
-
-
-@pytest.fixture
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A Postgres that the test may stop."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-"))
-    folder.chmod(0o755)
-    server = EmbeddedPostgres(folder / "postgres", options={"fsync": "off"})
-    migrate(server.start())
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def signal_all(server: EmbeddedPostgres, number: signal.Signals) -> None:
-    """Send a signal to every process of a server, the postmaster first."""
-    assert server.pid is not None
-    postmaster = psutil.Process(server.pid)
-    for process in (postmaster, *postmaster.children(recursive=True)):
-        process.send_signal(number)
 
 
 def ask(client: httpx.Client, user: str) -> httpx.Response:
@@ -68,33 +41,36 @@ def assert_all_unavailable(responses: list[httpx.Response]) -> None:
 
 
 def test_a_frozen_and_a_stopped_postgres_give_503_in_time_and_nothing_is_left_behind(
-    postgres: EmbeddedPostgres, tmp_path: Path
+    postgres: Postgres, own_database: str, tmp_path: Path
 ) -> None:
-    url = postgres.url()
+    url = own_database
     with psycopg.connect(url, autocommit=True) as connection:
         add_experiment(connection, "exp", {"A": 0.5, "B": 0.5})
     app = create_app(Settings.model_validate({"database_url": url, "home": tmp_path}), SettableClock(NOW))
     limits = httpx.Limits(max_connections=64)
-    with served(app) as address, httpx.Client(base_url=address, timeout=PATIENCE, limits=limits) as client:
+    with (
+        served(app) as address,
+        httpx.Client(base_url=address, timeout=PATIENCE, limits=limits, verify=NO_TLS) as client,
+    ):
         before = ask_many(client, "before")
         assert {response.status_code for response in before} == {200}
         experiments = app.services.experiments
         assert experiments.running_ids() == ("exp",)
 
-        signal_all(postgres, signal.SIGSTOP)
+        postgres.freeze()
         try:
             for wave in range(4):
                 assert_all_unavailable(ask_many(client, f"frozen_{wave}"))
                 assert client.get("/health").status_code == 200
             assert experiments.running_ids() == ("exp",)
         finally:
-            signal_all(postgres, signal.SIGCONT)
+            postgres.thaw()
         wait_until(lambda: ask(client, "thawed").status_code == 200, "an answer after the freeze")
 
         postgres.stop()
         assert_all_unavailable(ask_many(client, "stopped"))
         assert experiments.running_ids() == ("exp",)
-        assert postgres.start() == url
+        postgres.start()
         wait_until(lambda: ask(client, "restarted").status_code == 200, "an answer after the restart")
 
         after = ask_many(client, "before")

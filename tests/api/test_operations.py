@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,15 +23,14 @@ from api.app import create_app
 from api.operations.database_probe import DatabaseState
 from api.operations.exposition import exposition
 from api.operations.models import ReadyResponse
-from cli.embedded_postgres import EmbeddedPostgres
 from pipeline.export.run import export
 from pipeline.ingestion.event_store import store
 from pipeline.lake.table import Lake
-from pipeline.migrations import migrate
 from pipeline.settings import REPOSITORY, Settings
 from pipeline.statements import statement
-from tests.api.servers import served, server_process
+from tests.api.servers import NO_TLS, served, server_process
 from tests.api.vectors import event
+from tests.databases import Postgres
 from tests.makers import NOW, event_row
 from tests.waiting import wait_until
 
@@ -65,26 +61,6 @@ def scrape(client: httpx.Client) -> str:
 
 def post(client: httpx.Client, *events: object) -> httpx.Response:
     return client.post("/v1/events", json={"anonymous_user_id": USER, "events": events})
-
-
-@pytest.fixture
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A Postgres that the test may stop."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-"))
-    folder.chmod(0o755)
-    server = EmbeddedPostgres(folder / "postgres", options={"fsync": "off"})
-    migrate(server.start())
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def signal_all(server: EmbeddedPostgres, number: signal.Signals) -> None:
-    """Send a signal to every process of a server, the postmaster first."""
-    assert server.pid is not None
-    postmaster = psutil.Process(server.pid)
-    for process in (postmaster, *postmaster.children(recursive=True)):
-        process.send_signal(number)
 
 
 def test_requests_and_events_are_counted_by_what_became_of_them(client: httpx.Client) -> None:
@@ -139,7 +115,7 @@ def test_the_metrics_are_for_this_machine_unless_there_is_a_token(settings: Sett
             ({"authorization": "Bearer a-secret", "x-forwarded-for": "203.0.113.9"}, 200),
         ):  # fmt: skip
             headers = {name.encode(): text.encode() for name, text in given.items()}
-            assert httpx.get(f"{url}/metrics", headers=headers).status_code == status, given
+            assert httpx.get(f"{url}/metrics", headers=headers, verify=NO_TLS).status_code == status, given
 
 
 def test_the_guide_explains_every_metric_in_its_own_words() -> None:
@@ -206,9 +182,9 @@ def test_without_database_and_spool_a_process_is_alive_and_not_ready(tmp_path: P
     (tmp_path / "file").touch()
     unusable = Settings.model_validate({"database_url": None, "home": tmp_path / "file"})
     with served(create_app(unusable)) as url:
-        response = httpx.get(f"{url}/ready")
-        assert httpx.get(f"{url}/health").status_code == 200
-        page = httpx.get(f"{url}/metrics").text
+        response = httpx.get(f"{url}/ready", verify=NO_TLS)
+        assert httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200
+        page = httpx.get(f"{url}/metrics", verify=NO_TLS).text
     assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="503") >= 1
     assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="5xx") == 0
     assert response.status_code == 503
@@ -221,11 +197,13 @@ def test_without_database_and_spool_a_process_is_alive_and_not_ready(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_frozen_database_is_seen_and_nothing_waits_for_it(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
-    app = create_app(Settings.model_validate({"database_url": postgres.url(), "home": tmp_path}))
-    with served(app) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
+def test_a_frozen_database_is_seen_and_nothing_waits_for_it(
+    postgres: Postgres, own_database: str, tmp_path: Path
+) -> None:
+    app = create_app(Settings.model_validate({"database_url": own_database, "home": tmp_path}))
+    with served(app) as url, httpx.Client(base_url=url, timeout=PATIENCE, verify=NO_TLS) as client:
         assert value(scrape(client), "tidemark_database_up") == 1
-        signal_all(postgres, signal.SIGSTOP)
+        postgres.freeze()
         try:
             wait_until(lambda: not client.get("/ready").json()["database"], "the freeze is noticed")
             for _ in range(3):
@@ -235,7 +213,7 @@ def test_a_frozen_database_is_seen_and_nothing_waits_for_it(postgres: EmbeddedPo
                 ready = client.get("/ready")
                 assert (ready.status_code, ready.json()["reasons"]) == (200, ["the database does not answer"])
         finally:
-            signal_all(postgres, signal.SIGCONT)
+            postgres.thaw()
         wait_until(lambda: client.get("/ready").json()["database"], "the thaw is noticed")
         assert value(scrape(client), "tidemark_database_up") == 1
 
@@ -249,7 +227,7 @@ def test_every_worker_shows_the_sum_and_a_dead_one_takes_only_its_gauges(
 
     def look(url: str, sample: str, **labels: str) -> float:
         # A connection of its own each time, so that any worker may answer.
-        return value(httpx.get(f"{url}/metrics", timeout=30).text, sample, **labels)
+        return value(httpx.get(f"{url}/metrics", timeout=30, verify=NO_TLS).text, sample, **labels)
 
     def health(url: str) -> float:
         counts.append(look(url, "tidemark_http_request_seconds_count", route="/health", status="2xx"))
@@ -259,7 +237,7 @@ def test_every_worker_shows_the_sum_and_a_dead_one_takes_only_its_gauges(
         wait_until(lambda: look(url, "tidemark_api_processes") == 2, "both workers count")
         base = health(url)
         for _ in range(40):
-            assert httpx.get(f"{url}/health").status_code == 200
+            assert httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200
         wait_until(lambda: health(url) >= base + 40, "the requests of both")
         workers = [
             child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.settings import REPOSITORY
 from tests.api.conftest import TOKEN
-from tests.api.servers import server_process
+from tests.api.servers import NO_TLS, server_process
 
 CONFIGURATION = Path(__file__).parent / "schemathesis.toml"
 
@@ -64,7 +64,7 @@ def test_answers_are_those_that_the_openapi_describes(
 ) -> None:
     monkeypatch.setenv("DASHBOARD_TOKEN", TOKEN)
     with server_process(database_url, tmp_path / "log") as (url, _):
-        schema = httpx.get(f"{url}/openapi.json").json()
+        schema = httpx.get(f"{url}/openapi.json", verify=NO_TLS).json()
         code, output, report = question(tmp_path, url, schema)
         sys.stdout.write(f"{report['test_cases']}\n")
         assert code == 0, output
@@ -75,9 +75,10 @@ def test_answers_are_those_that_the_openapi_describes(
             (hide_a_limit, "Schema-valid request rejected"),
             (invent_a_limit, "Schema-violating request accepted"),
         ]
+        # Each lie has a finding of its own, so that one run shows whether each is found.
+        for tell, _ in lies:
+            tell(schema)
+        code, output, _ = question(tmp_path, url, schema, "--include-path", "/event", "--phases", "examples,coverage")
+        assert code == 1
         for tell, finding in lies:
-            lie = json.loads(json.dumps(schema))
-            tell(lie)
-            code, output, _ = question(tmp_path, url, lie, "--include-path", "/event", "--phases", "examples,coverage")
-            assert code == 1, f"{tell.__name__} was not found: {output}"
-            assert finding in output, output
+            assert finding in output, f"{tell.__name__} was not found: {output}"

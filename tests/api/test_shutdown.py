@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +18,9 @@ import psycopg
 import pytest
 
 from cli.api_process import GRACE_SECONDS
-from cli.embedded_postgres import EmbeddedPostgres
-from pipeline.migrations import migrate
-from tests.api.servers import free_port, server_process
+from tests.api.servers import NO_TLS, free_port, server_process
 from tests.api.vectors import event
+from tests.databases import Postgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -60,7 +57,7 @@ async def stop_while_waiting(
     """Send requests that cannot be stored yet, ask the server to stop, and `go_on` once each of its workers does."""
     log.wait_for("Application startup complete")
     limits = httpx.Limits(max_connections=len(requests))
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, verify=NO_TLS) as client:
         answers = [asyncio.ensure_future(client.post("/v1/events", content=body(*ids))) for ids in requests]
         port = int(url.rsplit(":", 1)[1])
         await asyncio.to_thread(wait_until, lambda: connections_to(process.pid, port) >= len(requests), "all arrived")
@@ -98,44 +95,24 @@ def test_requests_that_wait_for_their_commit_are_committed_and_answered(
     assert event_ids(connection) == sorted(event_id for ids in requests for event_id in ids)
 
 
-@pytest.fixture
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A Postgres that the test may freeze."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-"))
-    folder.chmod(0o755)
-    server = EmbeddedPostgres(folder / "postgres", options={"fsync": "off"})
-    migrate(server.start())
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def signal_all(server: EmbeddedPostgres, number: signal.Signals) -> None:
-    """Send a signal to every process of a server, the postmaster first."""
-    assert server.pid is not None
-    postmaster = psutil.Process(server.pid)
-    for each in (postmaster, *postmaster.children(recursive=True)):
-        each.send_signal(number)
-
-
 def test_with_a_frozen_database_they_end_in_the_spool_and_the_next_start_delivers_them(
-    postgres: EmbeddedPostgres, tmp_path: Path
+    postgres: Postgres, own_database: str, tmp_path: Path
 ) -> None:
     requests = [[str(uuid.uuid4()) for _ in range(5)] for _ in range(32)]
-    with server_process(postgres.url(), tmp_path / "log") as (url, process):
+    with server_process(own_database, tmp_path / "log") as (url, process):
         first = [str(uuid.uuid4())]
-        assert httpx.post(f"{url}/v1/events", content=body(*first)).status_code == 200
-        signal_all(postgres, signal.SIGSTOP)
+        assert httpx.post(f"{url}/v1/events", content=body(*first), verify=NO_TLS).status_code == 200
+        postgres.freeze()
         try:
             answers = asyncio.run(stop_while_waiting(url, process, ServerLog(tmp_path / "log"), requests, lambda: None))
             assert ended_in_time(process) in (0, signal.SIGTERM)
         finally:
-            signal_all(postgres, signal.SIGCONT)
+            postgres.thaw()
     assert [(answer.status_code, answer.json()["accepted"]) for answer in answers] == [(200, 5)] * 32
     wanted = sorted(event_id for ids in [first, *requests] for event_id in ids)
     with (
-        server_process(postgres.url(), tmp_path / "log"),
-        psycopg.connect(postgres.url(), autocommit=True) as connection,
+        server_process(own_database, tmp_path / "log"),
+        psycopg.connect(own_database, autocommit=True) as connection,
     ):
         wait_until(lambda: len(event_ids(connection)) >= len(wanted), "the spool is delivered")
         assert event_ids(connection) == wanted
@@ -149,7 +126,7 @@ def test_a_stop_under_load_breaks_no_request_and_loses_nothing(
     turned_away: list[httpx.TransportError] = []
 
     async def send(url: str) -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
             while True:
                 ids = [str(uuid.uuid4()) for _ in range(5)]
                 try:

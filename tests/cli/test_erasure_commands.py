@@ -22,7 +22,7 @@ from cli.database import ready_database
 from pipeline.clock import iso_millis, utc_now
 from pipeline.refresh.run import refresh
 from pipeline.settings import REPOSITORY, Settings
-from tests.api.servers import server_process
+from tests.api.servers import NO_TLS, server_process
 from tests.makers import add_experiment
 from tests.waiting import wait_until
 
@@ -65,7 +65,7 @@ def events(user: str, count: int, at: datetime) -> dict[str, Any]:
 
 def live(url: str, user: str) -> None:
     """Have a user leave traces through the API: events, refused events, assignments, visits and unknown paths."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         for hours in (1, 30):
             answer = client.post("/v1/events", json=events(user, 20, utc_now() - timedelta(hours=hours)))
             assert answer.status_code == 200, answer.text
@@ -107,7 +107,7 @@ def test_grep_finds_nothing_afterwards(home: Path) -> None:
             assert files_with(USER, home) == []
             assert files_with(OTHER, home) != []
             assert connection.execute("SELECT count(*) FROM event_logs").fetchone() == (41,)
-            assert httpx.get(f"{api}/ready").json()["ready"]
+            assert httpx.get(f"{api}/ready", verify=NO_TLS).json()["ready"]
             live(api, OTHER)  # everything goes on
     assert files_with(USER, home) == []
     assert log.read_text() == f"an id in a log: {'*' * len(USER)}.\n"

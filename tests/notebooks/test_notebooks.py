@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psycopg
 import pytest
 from nbclient import NotebookClient
 
 from notebooks.dashboard import DashboardError, differences, published
 from pipeline.settings import REPOSITORY
 from tests.api.servers import free_port
+from tests.databases import migrated_database
 from tests.notebooks.demo_home import LATE_DAY, DemoHome, demo_home
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -26,12 +26,11 @@ DUCKDB_COMMAND = 'exec "{python}" -c \'import sys, duckdb; print(duckdb.sql(sys.
 
 @pytest.fixture(scope="module")
 def home(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoHome]:
-    name = "notebooks"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE tidemark".encode())
-        with demo_home(tmp_path_factory.mktemp("demo") / "a home", f"{postgres_server}/{name}") as made:
-            yield made
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with (
+        migrated_database(postgres_server) as url,
+        demo_home(tmp_path_factory.mktemp("demo") / "a home", url) as made,
+    ):
+        yield made
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

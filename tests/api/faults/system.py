@@ -1,10 +1,9 @@
-"""The system under fault: a Postgres that can be killed and frozen, and API processes that can be killed."""
+"""The system under fault: API processes that can be killed, and what is seen of them (Postgres: tests.databases)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,10 +16,9 @@ import httpx
 import psutil
 import psycopg
 
-from cli.embedded_postgres import EmbeddedPostgres
 from pipeline.settings import REPOSITORY
 from tests.api.faults.ledger import Verdict, judge
-from tests.api.servers import answers, free_port
+from tests.api.servers import NO_TLS, answers, free_port
 from tests.waiting import wait_until
 
 FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
@@ -36,46 +34,6 @@ def sized(short: int, full: int) -> int:
 def report(test: str, *counts: object) -> None:
     """Print what a test counted, in one line."""
     sys.stdout.write(f"\nfaults: {test}: {'; '.join(str(count) for count in counts)}\n")
-
-
-@dataclass
-class Postgres:
-    """An embedded Postgres whose processes the test signals; fsync is on."""
-
-    server: EmbeddedPostgres
-
-    def processes(self) -> list[psutil.Process]:
-        """The server and its children."""
-        pid = self.server.pid
-        if pid is None:
-            return []
-        postmaster = psutil.Process(pid)
-        return [postmaster, *postmaster.children(recursive=True)]
-
-    def start(self) -> None:
-        self.server.start()
-
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        """End all of its processes at once, and return when they are gone."""
-        processes = self.processes()
-        self._signal(processes, signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=30)
-
-    def freeze(self) -> None:
-        """Stop the server first, so that it starts no further child meanwhile."""
-        self._signal(self.processes()[:1], signal.SIGSTOP)
-        self._signal(self.processes(), signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(self.processes(), signal.SIGCONT)
-
-    def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> None:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
 
 
 @dataclass
@@ -166,7 +124,7 @@ class Api:
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples."""
-        lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", timeout=30, verify=NO_TLS).text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 

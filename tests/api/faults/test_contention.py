@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from tests.api.faults.system import Api, Postgres, report, sized
+from tests.api.faults.system import Api, report, sized
+from tests.databases import Postgres
 
 pytestmark = pytest.mark.slow
 COPIES = 10

@@ -13,7 +13,6 @@ from tests.api.faults.ledger import ClientLedger, judge
 from tests.api.faults.load import Load, Mix
 from tests.api.faults.system import (
     Api,
-    Postgres,
     memory_watch,
     peak,
     report,
@@ -21,6 +20,7 @@ from tests.api.faults.system import (
     sized,
     spooled_groups,
 )
+from tests.databases import Postgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,6 @@ from tests.api.faults.system import (
     FULL,
     MEGABYTE,
     Api,
-    Postgres,
     memory_watch,
     peak,
     report,
@@ -28,6 +27,8 @@ from tests.api.faults.system import (
     spooled_groups,
 )
 from tests.api.faults.variants import slow_inserts
+from tests.api.servers import NO_TLS
+from tests.databases import Postgres
 from tests.makers import add_experiment, assign
 from tests.waiting import wait_until
 
@@ -122,7 +123,7 @@ def test_a_spooled_event_is_stamped_as_of_its_receipt(api: Api, postgres: Postgr
         add_experiment(connection, "exp_draft", {"a": 1.0}, status="DRAFT")
         assign(connection, ["user_0"], "exp_draft", "a")
     api.start()
-    with httpx.Client(base_url=api.url, timeout=30) as client:
+    with httpx.Client(base_url=api.url, timeout=30, verify=NO_TLS) as client:
         send(client, "user_0")  # the process knows the running experiments
         postgres.stop()
         early, late = send(client, "user_0"), send(client, "user_1")
@@ -156,7 +157,7 @@ def test_five_times_what_postgres_can_take(api: Api, ledger: ClientLedger) -> No
     ending = threading.Event()
 
     def watch() -> None:
-        with httpx.Client(base_url=api.url, timeout=30) as client:
+        with httpx.Client(base_url=api.url, timeout=30, verify=NO_TLS) as client:
             while not ending.is_set():
                 started = time.monotonic()
                 assert client.get("/health").status_code == 200

@@ -17,7 +17,8 @@ import pytest
 
 from tests.api.faults.ledger import Account, ClientLedger, Verdict, judge, stored_keys
 from tests.api.faults.load import Load, Mix
-from tests.api.faults.system import MEGABYTE, Api, Postgres, report, settle, sized, spool_files
+from tests.api.faults.system import MEGABYTE, Api, report, settle, sized, spool_files
+from tests.databases import Postgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from api.retail.models import QUEUED, QueuedResponse, StatsError, StatsResponse,
 from pipeline.ingestion.event_store import store
 from pipeline.settings import Settings
 from tests.api.conftest import SettableClock
-from tests.api.servers import served
+from tests.api.servers import NO_TLS, served
 from tests.makers import NOW, add_experiment, assign
 from tests.pipeline.ingestion.retail_world import counted_stats, visit_event
 from tests.waiting import wait_until
@@ -84,7 +84,7 @@ def test_a_visit_carries_its_users_assignments(
 ) -> None:
     add_experiment(connection, "exp_a", {"A": 1})
     assign(connection, ["ann"], "exp_a", "A")
-    with served(create_app(settings, clock)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with served(create_app(settings, clock)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         send(client)
         wait_until(lambda: stored(connection) == 1)
     assert connection.execute("SELECT experiment_map FROM event_logs").fetchone() == ({"exp_a": "A"},)
@@ -124,7 +124,7 @@ def test_statistics_equal_the_acknowledged_events(client: httpx.Client, connecti
 
 def test_without_a_database_events_are_taken_and_statistics_are_503(settings: Settings) -> None:
     away = settings.model_validate({"database_url": "postgresql://127.0.0.1:1/nowhere", "home": settings.home})
-    with served(create_app(away)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with served(create_app(away)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         assert send(client).status_code == 202
         response = client.get("/stats", params={"site_id": "shop"})
         assert response.status_code == 503
@@ -136,9 +136,9 @@ def test_events_taken_without_a_database_are_counted_once_it_is_there(
     settings: Settings, clock: SettableClock, connection: psycopg.Connection
 ) -> None:
     away = settings.model_validate({"database_url": "postgresql://127.0.0.1:1/nowhere", "home": settings.home})
-    with served(create_app(away, clock)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with served(create_app(away, clock)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         assert [send(client).status_code for _ in range(20)] == [202] * 20
-    with served(create_app(settings, clock)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with served(create_app(settings, clock)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         wait_until(lambda: stats(client, site_id="shop")["total_views"] == 20)
     assert stored(connection) == 20
 

@@ -106,10 +106,15 @@ def own_processes(home: str) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_small_demo_ends_with_a_report_that_is_true(
-    environment: Mapping[str, str], connection: psycopg.Connection
+def test_a_killed_demo_is_completed_by_the_next_with_a_true_report_and_comes_back_until_it_is_stopped(
+    environment: Mapping[str, str], connection: psycopg.Connection, tmp_path: Path
 ) -> None:
     home = Path(environment["TIDEMARK_HOME"])
+    with started(environment, tmp_path / "first") as first:
+        wait_for(first, lambda: number(connection, "SELECT count(*) FROM event_logs") > 0)
+        first.kill()
+    assert not DemoFolder(home / "demo").is_done()
+
     done = demo(environment, *SMALL)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -121,10 +126,21 @@ def test_a_small_demo_ends_with_a_report_that_is_true(
     assert list(report["seconds"]) == ["simulate", "import", "deliver", "materialize"]
     assert list(own_processes(str(home))) == []
 
-    again = demo(environment)
-    assert again.returncode == 0, again.stderr
-    second = json.loads(again.stdout)
-    assert second["already_there"] is True
+    with started(environment, tmp_path / "again") as again:
+        said = tmp_path / "again"
+        wait_for(again, lambda: "Ctrl-C stops everything" in said.read_text())
+        assert "The demo is here already" in said.read_text()
+        for port in (environment["PORT"], environment["DAGSTER_PORT"]):
+            assert f"http://127.0.0.1:{port}" in said.read_text()
+        with urlopen(f"http://127.0.0.1:{environment['PORT']}/v1/metrics/summary", timeout=10) as answer:
+            served = json.load(answer)["metrics"]
+        again.send_signal(signal.SIGINT)
+        assert again.wait(timeout=60) == 0, said.read_text()
+    assert list(own_processes(str(home))) == []
+    assert {metric["metric_name"] for metric in served} >= {"logging_rate_24h", "dau", "sessions_submitted_total"}
+    plan = DemoFolder(home / "demo").plan()
+    assert plan is not None
+    second = json.loads(as_json(read_report(Settings(home=home), environment["DATABASE_URL"], plan)))
     kept = ("users", "seed", "first_day", "last_day", "events", "lake", "published_rows", "day_before", "variants")
     assert {name: second[name] for name in kept} == {name: report[name] for name in kept}
 
@@ -170,33 +186,6 @@ def check_report(report: dict[str, Any], connection: psycopg.Connection, home: P
         " - interval '1 day'",
     )
     assert set(cohorts.values()) == {complete}
-
-
-@pytest.mark.slow
-def test_a_killed_demo_is_completed_by_the_next_one_which_runs_until_it_is_stopped(
-    environment: Mapping[str, str], connection: psycopg.Connection, tmp_path: Path
-) -> None:
-    home = Path(environment["TIDEMARK_HOME"])
-    with started(environment, tmp_path / "first") as first:
-        wait_for(first, lambda: number(connection, "SELECT count(*) FROM event_logs") > 0)
-        first.kill()
-    assert not DemoFolder(home / "demo").is_done()
-
-    with started(environment, tmp_path / "second") as second:
-        said = tmp_path / "second"
-        wait_for(second, lambda: "Ctrl-C stops everything" in said.read_text())
-        for port in (environment["PORT"], environment["DAGSTER_PORT"]):
-            assert f"http://127.0.0.1:{port}" in said.read_text()
-        with urlopen(f"http://127.0.0.1:{environment['PORT']}/v1/metrics/summary", timeout=10) as answer:
-            served = json.load(answer)["metrics"]
-        second.send_signal(signal.SIGINT)
-        assert second.wait(timeout=60) == 0, said.read_text()
-    assert list(own_processes(str(home))) == []
-    assert {metric["metric_name"] for metric in served} >= {"logging_rate_24h", "dau", "sessions_submitted_total"}
-    settings = Settings(home=home)
-    plan = DemoFolder(home / "demo").plan()
-    assert plan is not None
-    check_report(json.loads(as_json(read_report(settings, environment["DATABASE_URL"], plan))), connection, home)
 
 
 def test_a_database_with_other_data_is_refused(environment: Mapping[str, str], connection: psycopg.Connection) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.imports.run import import_file
 from pipeline.ingestion.event_store import EventRow, store
 from pipeline.ingestion.retail_stats import count_visits, may_hold_visits
+from tests.databases import migrated_database
 from tests.makers import NOW, event_row
 from tests.pipeline.ingestion.retail_world import counted_stats, read_stats, visit_event
 
@@ -197,13 +198,9 @@ VISITS = st.lists(
 @pytest.fixture(scope="module")
 def module_connection(postgres_server: str) -> Iterator[psycopg.Connection]:
     """One database for many examples."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE tidemark".encode())
-        with psycopg.connect(f"{postgres_server}/{name}", autocommit=True) as own:
-            own.execute("INSERT INTO tenants (tenant_id, name) VALUES ('other', 'Other')")
-            yield own
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as own:
+        own.execute("INSERT INTO tenants (tenant_id, name) VALUES ('other', 'Other')")
+        yield own
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -24,6 +24,7 @@ from pipeline.lake import open_lake
 from pipeline.lake.reader import COLUMNS, Days, Events, LakeReader
 from pipeline.lake.table import Lake, LakeError
 from pipeline.settings import Settings
+from tests.databases import migrated_database
 from tests.makers import NOW, event_row
 
 DAY = NOW.date()
@@ -71,13 +72,8 @@ def growing(database_url: str, connection: psycopg.Connection, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def filled(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    name = "lake_reader"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE tidemark".encode())
-        url = f"{postgres_server}/{name}"
-        with psycopg.connect(url, autocommit=True) as connection:
-            yield fill(tmp_path_factory.mktemp("filled") / HOME, url, connection)
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
+        yield fill(tmp_path_factory.mktemp("filled") / HOME, url, connection)
 
 
 @pytest.fixture

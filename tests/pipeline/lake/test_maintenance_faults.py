@@ -5,7 +5,6 @@ TIDEMARK_FAULTS=full kills as often as the promises are measured by; `python -m 
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -34,11 +33,11 @@ from pipeline.lake.vacuum import vacuum
 from pipeline.retention.prune import prune
 from pipeline.settings import REPOSITORY, Settings
 from pipeline.statements import statement
+from tests.api.faults.system import report, sized
 from tests.makers import NOW, event_row
 from tests.pipeline.lake.lake_reading import lake_rows
 
-FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
-KILLS = 20 if FULL else 4
+KILLS = sized(4, 20)
 BATCH = 60
 OLD = NOW - timedelta(days=60)
 
@@ -184,10 +183,6 @@ def end_of(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def report(text: str) -> None:
-    sys.stdout.write(f"\nfaults: {text}\n")
-
-
 @pytest.fixture
 def world(database_url: str, tmp_path: Path) -> World:
     return World(database_url, Settings(home=tmp_path), random.Random(11))
@@ -209,7 +204,7 @@ def test_a_prune_killed_at_random_moments_loses_and_doubles_nothing(
     assert connection.execute("SELECT count(*) FROM event_logs").fetchone() == (0,)
     assert store(connection, world.sent).stored == 0
     world.check()
-    report(f"prune killed {killed} times: {len(world.sent)} events, 0 lost, 0 doubled; {len(world.reads)} reads")
+    report("prune killed with -9", f"{killed} times", f"{len(world.sent)} events, 0 lost, {len(world.reads)} reads")
 
 
 @pytest.mark.slow
@@ -231,6 +226,7 @@ def test_a_compaction_killed_at_random_moments_leaves_old_files_or_new_ones(
     assert left.tables[0].kept_files == len(snapshot.files)
     world.check()
     report(
-        f"compaction killed {killed} times: {len(world.sent)} events, 0 lost, 0 doubled;"
-        f" {len(world.reads)} reads of {len(set(world.reads))} versions"
+        "compaction killed with -9",
+        f"{killed} times",
+        f"{len(world.sent)} events, 0 lost, {len(world.reads)} reads of {len(set(world.reads))} versions",
     )

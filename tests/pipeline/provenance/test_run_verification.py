@@ -18,6 +18,7 @@ from pipeline.provenance.input_files import kept_path
 from pipeline.provenance.record import NotRecordedError, note_rewritten, read_record
 from pipeline.provenance.run_verification import Verification, verify_run
 from pipeline.refresh.run import refresh
+from pipeline.rollups.checks import recompute
 from pipeline.rollups.jobs import JOBS, Window, job_named
 from pipeline.rollups.run import stage
 from tests.makers import NOW
@@ -81,7 +82,11 @@ def test_every_job_is_repeated_with_the_result_it_published(world: World) -> Non
     assert {run[0] for run in world.runs()} == names
 
 
-def test_every_job_of_a_refresh_is_repeated_though_it_read_only_what_changed(world: World) -> None:
+@pytest.mark.parametrize(("share", "source"), [(0, "read_wanted_assignments"), (100, "read_assignments")])
+def test_every_job_of_a_refresh_is_repeated_though_it_read_only_what_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch, share: int, source: str
+) -> None:
+    monkeypatch.setattr("pipeline.rollups.computation.ALL_ASSIGNMENTS_SHARE", share)
     refresh(world.settings, world.database_url, AS_OF)
     world.add_events(event(21, "zoe", days_ago=1), event(22, "zoe", "app_opened"), event(23, "ann", "app_opened", 2))
     refreshed = refresh(world.settings, world.database_url, AS_OF + timedelta(minutes=5))
@@ -90,11 +95,32 @@ def test_every_job_of_a_refresh_is_repeated_though_it_read_only_what_changed(wor
         found = verified(world, published.run_id)
         assert (found.ok, found.verdict) == (True, "verified"), (job, found.problems)
         assert (found.notes, found.rows_replaced) == ((), 0)
+    for job in ("experiment", "retention"):
+        given = {i.name: i for i in read_record(world.connection, refreshed.published[job].run_id).inputs}
+        assert given["assignments"].source == f"rollups/{source}"
     for path in (world.settings.lake / "users").glob("*.parquet"):
         path.unlink()
     found = verified(world, refreshed.published["daily"].run_id)
     assert (found.ok, found.verdict) == (True, "verified")
     assert "the users state it read is no longer kept" in found.notes[0]
+
+
+def test_a_run_of_a_part_is_repeated_and_the_job_that_it_is_a_part_of_stands(world: World) -> None:
+    refresh(world.settings, world.database_url, AS_OF)
+    world.add_events(event(31, "eve", "app_opened", 7), event(32, "bob", days_ago=9))
+    result = refresh(world.settings, world.database_url, AS_OF + timedelta(minutes=5))
+    part = result.published["daily_cohorts"]
+    assert (part.job_name, part.rows_written, part.ignored_count) == ("daily_cohorts_rollup", 2 * 2, 0)
+    record = read_record(world.connection, part.run_id)
+    assert {file.path.partition("/")[0] for file in record.files} == {"users"}
+    assert record.newest_received_at is not None
+    for published in result.published.values():
+        assert verified(world, published.run_id).ok, published.job_name
+    found = recompute(world.settings, world.database_url)
+    assert [again.difference for again in found] == [None] * len(JOBS)
+    row = "tenant_id = 'default' AND metric_name = 'new_users' AND day = %s"
+    world.connection.execute(f"UPDATE daily_metric_rollups SET value = 9 WHERE {row}".encode(), [(NOW - DAY).date()])
+    assert verified(world, part.run_id).verdict == "differs"
 
 
 def test_a_run_records_its_files_statements_and_inputs(world: World) -> None:

@@ -98,6 +98,7 @@ def test_a_changed_row_is_named(world: World) -> None:
     assert experiment.difference is None
     assert funnel.difference is not None
     assert funnel.difference.startswith("default/2026-02-18/core_journey/active_open/exp:A was published as")
+    assert funnel.difference.endswith("; a new rollup sets it right")
 
 
 def test_a_deployment_that_never_published_is_not_fresh(world: World) -> None:

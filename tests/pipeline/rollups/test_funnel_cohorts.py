@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.engine import duckdb_engine, scratch_folder
 from pipeline.rollups.funnel_cohorts import FunnelCohorts
-from pipeline.rollups.funnels import Funnels, parse_funnels
+from pipeline.rollups.funnels import MAXIMUM_STEPS, Funnels, parse_funnels
 from pipeline.rollups.jobs import Window
 from pipeline.settings import Settings
 from pipeline.statements import statement
@@ -258,6 +258,35 @@ def test_a_variant_counts_by_the_stamp_of_the_entry(engine: duckdb.DuckDBPyConne
         (0, "overall"): [(2, None), (2, 1.5 * 3600)],
         (0, "exp:A"): [(1, None), (1, 3600.0)],
         (0, "exp:B"): [(1, None)],
+    }
+
+
+@pytest.mark.parametrize("bucket_events", [1, 10**9])
+def test_of_variants_with_one_key_the_one_whose_experiment_sorts_first_stays(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path, bucket_events: int
+) -> None:
+    """Also when they are in different buckets of users, and when the other gets further."""
+    early, late = {"a": "b:c"}, {"a:b": "c"}
+    events = [
+        at(0, 1, "one", "ann", **late), at(0, 2, "two", "ann"), at(0, 1, "one", "bob", **early),
+        at(1, 1, "one", "eve", **late), at(1, 2, "two", "eve"),
+    ]  # fmt: skip
+    found = Bench(engine, tmp_path, events).compute(configured(("f", "24h", STEPS)), days_from_start(2), bucket_events)
+    first, second = days_from_start(2)
+    assert {key[1:2] + key[3:]: row for key, row in found.items()} == {
+        (first, "overall", 1): (2, None), (first, "overall", 2): (1, 3600.0), (first, "a:b:c", 1): (1, None),
+        (second, "overall", 1): (1, None), (second, "overall", 2): (1, 3600.0),
+        (second, "a:b:c", 1): (1, None), (second, "a:b:c", 2): (1, 3600.0),
+    }  # fmt: skip
+
+
+def test_the_longest_funnel_is_followed_to_its_end(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """All steps at one moment, sent in the wrong order: the number of the step is part of a moment."""
+    steps = [f"step {number}" for number in range(1, MAXIMUM_STEPS + 1)]
+    events = [at(0, 1, name) for name in reversed(steps)]
+    found = Bench(engine, tmp_path, events).compute(configured(("long", "1m", steps)), days_from_start(1))
+    assert {key[4]: row for key, row in found.items()} == {
+        number: (1, None if number == 1 else 0.0) for number in range(1, MAXIMUM_STEPS + 1)
     }
 
 

@@ -49,10 +49,10 @@ def test_a_configuration_becomes_a_table_of_steps() -> None:
     assert funnels.steps() == (("buy", "look"), ("buy", "pay"), ("seen", "any"))
     assert funnels.steps(ordered=True) == (("buy", "look"), ("buy", "pay"))
     assert [tuple(row.values()) for row in funnels.table().to_pylist()] == [
-        ("buy", "look", 1, "viewed", True, 604_800_000_000),
-        ("buy", "look", 1, "searched", True, 604_800_000_000),
-        ("buy", "pay", 2, "paid", True, 604_800_000_000),
-        ("seen", "any", 1, "viewed", False, None),
+        (1, "buy", "look", 1, "viewed", True, 604_800_000_000),
+        (1, "buy", "look", 1, "searched", True, 604_800_000_000),
+        (1, "buy", "pay", 2, "paid", True, 604_800_000_000),
+        (2, "seen", "any", 1, "viewed", False, None),
     ]
 
 
