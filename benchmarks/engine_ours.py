@@ -48,8 +48,7 @@ def first_seen(snapshot: LakeSnapshot) -> list[Count]:
             window_start=day_start(window[0]), window_end=day_start(window[1] + timedelta(days=1)),
         )  # fmt: skip
         found = engine.execute(
-            "SELECT day, tenant_id, count(*), count(*) FILTER (WHERE converted) FROM new_users"
-            " GROUP BY day, tenant_id"
+            "SELECT day, tenant_id, count(*), count(*) FILTER (WHERE converted) FROM new_users GROUP BY day, tenant_id"
         ).fetchall()
     counts: list[Count] = []
     for day, tenant, users, converted in found:
