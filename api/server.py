@@ -27,6 +27,7 @@ def main() -> None:
         ws="none",
         timeout_graceful_shutdown=options.grace_seconds,
         access_log=False,
+        proxy_headers=False,  # `api.client_host` reads them where they matter
         server_header=False,
     )
 

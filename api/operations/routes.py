@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from api.client_host import client_host
 from api.errors import RETRY_AFTER_SECONDS, documented
 from api.operations.exposition import CONTENT_TYPE
 from api.operations.models import ReadyResponse
@@ -34,5 +35,5 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Show what all processes of this API counted, in Prometheus' text format."""
     operations = services(request).operations
-    operations.authorize(request.client and request.client.host, request.headers.get("authorization", ""))
+    operations.authorize(client_host(request), request.headers.get("authorization", ""))
     return Response(await operations.metrics(), media_type=CONTENT_TYPE)

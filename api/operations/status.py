@@ -6,12 +6,11 @@ import asyncio
 import hmac
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from api import telemetry
+from api.client_host import is_local
 from api.errors import ApiError, UnauthorizedError
 from api.ingestion.spool import Spool
 from api.operations.database_probe import DatabaseProbe
@@ -101,7 +100,7 @@ class Operations:
             offered = authorization.removeprefix("Bearer ").encode("latin-1")
             if not hmac.compare_digest(offered, self._token.encode()):
                 raise UnauthorizedError("Missing or invalid metrics token.")
-        elif not _is_local(client):
+        elif not is_local(client):
             raise ApiError(403, "Set TIDEMARK_METRICS_TOKEN to read the metrics from another machine.")
 
     def _spool_problem(self) -> str | None:
@@ -115,13 +114,3 @@ class Operations:
         if shutil.disk_usage(folder).free < SPOOL_ROOM_BYTES:
             return "the disk of the spool is full"
         return None
-
-
-def _is_local(client: str | None) -> bool:
-    """Whether an address is this machine's; a client without one has come through a local socket."""
-    if client is None:
-        return True
-    with suppress(ValueError):
-        address = ip_address(client)
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    return False

@@ -105,8 +105,10 @@ def test_nothing_that_a_client_sends_is_on_the_page(client: httpx.Client) -> Non
 
 def test_the_metrics_are_for_this_machine_unless_there_is_a_token(settings: Settings, client: httpx.Client) -> None:
     assert client.get("/metrics").headers["content-type"].startswith("text/plain")
-    elsewhere = client.get("/metrics", headers={"x-forwarded-for": "203.0.113.9"})
-    assert (elsewhere.status_code, elsewhere.json()["error"]) == (403, "Forbidden")
+    for named in ("203.0.113.9", "127.0.0.1, 203.0.113.9, 127.0.0.1", "::ffff:203.0.113.9", "a name"):
+        elsewhere = client.get("/metrics", headers={"x-forwarded-for": named})
+        assert (elsewhere.status_code, elsewhere.json()["error"]) == (403, "Forbidden"), named
+    assert client.get("/metrics", headers={"x-forwarded-for": "127.0.0.1, ::1"}).status_code == 200
     with_token = settings.model_validate({**settings.model_dump(), "metrics_token": "a-secret"})
     with served(create_app(with_token)) as url:
         for given, status in (
