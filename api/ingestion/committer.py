@@ -27,8 +27,15 @@ from api.ingestion.refused import dead_letters
 from api.request_log import describe
 from pipeline.database import Connection, connect
 from pipeline.ingestion.dead_letters import Cap, DeadLetter
-from pipeline.ingestion.event_store import Lot, find_unstorable, prepare_to_begin, refuses_events, write
-from pipeline.statements import statement
+from pipeline.ingestion.event_store import (
+    Lot,
+    Witness,
+    find_unstorable,
+    prepare_to_begin,
+    refuses_events,
+    transaction_status,
+    write,
+)
 
 GROUP_ROWS = 5_000
 # One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
@@ -55,9 +62,10 @@ RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
 class NotStoredError(Exception):
     """Postgres did not store the batch in time; `transaction` may have, if there is one."""
 
-    def __init__(self, transaction: int | None = None) -> None:
+    def __init__(self, transaction: int | None = None, witness: Witness | None = None) -> None:
         super().__init__("not stored")
         self.transaction = transaction
+        self.witness = witness
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -204,13 +212,14 @@ class _Flusher:
         self._cap = cap
         self._connection: Connection | None = None
         self._transaction: int | None = None
+        self._witness: Witness | None = None
         self.rows_limit = GROUP_ROWS
         self.seconds = 0.0  # that the last group took
 
     def store(self, group: Sequence[_Waiting]) -> list[_Outcome]:
         """Store a group; returns what becomes of each of its requests."""
         started = time.monotonic()
-        self._transaction = None
+        self._transaction = self._witness = None
         try:
             batches = self._store(group, started + ANSWER_SECONDS)
         except Exception as error:
@@ -219,7 +228,7 @@ class _Flusher:
             telemetry.commit_failed("unavailable")
             self._log.error("events not stored", requests=len(group), **describe(error))
             self.rows_limit = max(self.rows_limit // 4, 1)
-            return [(waiting, NotStoredError(self._transaction)) for waiting in group]
+            return [(waiting, NotStoredError(self._transaction, self._witness)) for waiting in group]
         self.seconds = seconds = time.monotonic() - started
         rows = sum(len(batch.rows) for batch in batches)
         self._pace(rows, seconds)
@@ -279,10 +288,10 @@ class _Flusher:
         """Ask what became of the transaction of the attempt before, if its connection broke at the end."""
         if self._transaction is None:
             return False
-        row = connection.execute(statement("ingest/transaction_status"), {"xid": str(self._transaction)}).fetchone()
-        if row == ("committed",):
+        status = transaction_status(connection, self._transaction, self._witness)
+        if status == "committed":
             return True
-        if row == ("in progress",):
+        if status == "in progress":
             raise psycopg.OperationalError("the transaction of a broken connection has not ended yet")
         self._transaction = None
         return False
@@ -292,7 +301,7 @@ class _Flusher:
         letters = [letter for waiting, batch in zip(group, batches, strict=True) for letter in _letters(waiting, batch)]
         try:
             result = write(connection, lots, letters, begin=True, cap=self._cap)
-            self._transaction = result.xid
+            self._transaction, self._witness = result.xid, result.witness
             connection.commit()
         except BaseException:
             if not connection.closed:

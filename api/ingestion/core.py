@@ -62,7 +62,7 @@ class IngestionCore:
             try:
                 return await self._committer.commit(delivery, batch)
             except NotStoredError as failure:
-                delivery = msgspec.structs.replace(delivery, transaction=failure.transaction)
+                delivery = msgspec.structs.replace(delivery, transaction=failure.transaction, witness=failure.witness)
         try:
             await self.keep(delivery)
         except (SpoolFullError, SpoolUnavailableError) as error:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import msgspec
 
+from pipeline.ingestion.event_store import Witness
+
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A body in one of the protocols, and the circumstances of its receipt.
@@ -13,6 +15,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     `received_at` is aware. `running` are the ids of the experiments that were RUNNING at that moment, None when this
     process did not know: events are stamped as they would have been then, however late they reach Postgres.
     `transaction` is one that may have stored the delivery already: its connection broke before it was known to end.
+    `witness` is an event that it then stored, if it stored any.
     """
 
     protocol: str
@@ -21,3 +24,4 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     running: tuple[str, ...] | None = None
     transaction: int | None = None
+    witness: Witness | None = None

@@ -35,8 +35,10 @@ from pipeline.ingestion.event_store import (
     Receipt,
     ReceiptError,
     StoreResult,
+    Witness,
     find_unstorable,
     refuses_events,
+    transaction_status,
     write,
 )
 from pipeline.statements import statement
@@ -195,16 +197,20 @@ class Drain:
 
     def _part_known(self, reads: Sequence[_Read]) -> tuple[list[_Read], list[_Read]]:
         """Part what an earlier transaction, whose connection broke at its end, has booked from what is new."""
-        transactions = {read.delivery.transaction for read in reads} - {None}
-        committed = {transaction for transaction in transactions if self._is_committed(transaction)}
-        known = [read for read in reads if read.delivery.transaction in committed]
-        return known, [read for read in reads if read.delivery.transaction not in committed]
+        asked = {(read.delivery.transaction, read.delivery.witness) for read in reads}
+        committed = {(xid, witness) for xid, witness in asked if xid is not None and self._is_committed(xid, witness)}
+        known: list[_Read] = []
+        new: list[_Read] = []
+        for read in reads:
+            delivery = read.delivery
+            (known if (delivery.transaction, delivery.witness) in committed else new).append(read)
+        return known, new
 
-    def _is_committed(self, transaction: int | None) -> bool:
-        row = self._connected().execute(statement("ingest/transaction_status"), {"xid": str(transaction)}).fetchone()
-        if row == ("in progress",):
+    def _is_committed(self, transaction: int, witness: Witness | None) -> bool:
+        status = transaction_status(self._connected(), transaction, witness)
+        if status == "in progress":
             raise psycopg.OperationalError("the transaction of a broken connection has not ended yet")
-        return row == ("committed",)
+        return status == "committed"
 
     def _store(self, reads: Sequence[_Read], receipt: Receipt | None, *, booked: bool = False) -> None:
         try:

@@ -175,7 +175,9 @@ def is_damage(error: Exception) -> bool:
     """Whether an error says that the file's content is wrong, rather than that the machine is in trouble."""
     if not isinstance(error, sqlite3.Error):
         return True
-    code = getattr(error, "sqlite_errorcode", 0)
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # not SQLite's: a value whose type was flipped to text, and is none
+        return isinstance(error, sqlite3.OperationalError)
     return code in _DAMAGE or code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

@@ -61,13 +61,17 @@ class Lot:
 
 
 class Booking(NamedTuple):
-    """What was booked for one tenant's UTC day of receipt, by the transaction `xid`."""
+    """What was booked for one tenant's UTC day of receipt, by the transaction `xid`.
+
+    `witness` is the id of an event that this transaction has stored for the tenant; None when all were there already.
+    """
 
     tenant_id: str
     day: date
     received: int
     stored: int
     xid: int
+    witness: str | None
 
 
 def prepare_to_begin(connection: psycopg.Connection) -> None:
@@ -96,11 +100,14 @@ def stage_and_store(
         query = (create, statement("ingest/empty_incoming_events"), copy, statement("ingest/store_events"))
     data = "".join(_copy_lines(lots, booked)).encode()
     result = connection.wait(_exchange(connection.pgconn, ";".join(query).encode(), data))
-    rows = ([result.get_value(row, column) or b"" for column in range(5)] for row in range(result.ntuples))
+    rows = ([result.get_value(row, column) or b"" for column in range(6)] for row in range(result.ntuples))
     return [
-        Booking(tenant_id.decode(), date.fromisoformat(day.decode()), int(received), int(stored), int(xid))
-        for tenant_id, day, received, stored, xid in rows
-    ]
+        Booking(
+            tenant_id.decode(), date.fromisoformat(day.decode()), int(received), int(stored), int(xid),
+            witness.decode() or None,
+        )
+        for tenant_id, day, received, stored, xid, witness in rows
+    ]  # fmt: skip
 
 
 def _exchange(connection: pq.abc.PGconn, query: bytes, data: bytes) -> PQGen[pq.abc.PGresult]:

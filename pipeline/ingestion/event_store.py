@@ -28,10 +28,12 @@ __all__ = [
     "Receipt",
     "ReceiptError",
     "StoreResult",
+    "Witness",
     "find_unstorable",
     "prepare_to_begin",
     "refuses_events",
     "store",
+    "transaction_status",
     "write",
 ]
 
@@ -56,17 +58,26 @@ class ReceiptError(Exception):
     """Another transaction has stored these groups of the spool; nothing was stored. Read the receipt again."""
 
 
+class Witness(NamedTuple):
+    """An event that a certain transaction has stored: where it is with that transaction's id, that has committed."""
+
+    tenant_id: str
+    event_id: str
+
+
 @dataclass(frozen=True)
 class StoreResult:
     """What became of a group: stored + duplicate = its rows; conflict is the part of duplicate with another payload.
 
-    `xid` is the transaction that stored it, `dropped` the number of dead letters that had to go for new ones.
+    `xid` is the transaction that stored it, and `witness` one of the new events, if any was; `dropped` is the number of
+    dead letters that had to go for new ones.
     """
 
     stored: int
     duplicate: int
     conflict: int
     xid: int | None = field(default=None, compare=False)
+    witness: Witness | None = field(default=None, compare=False)
     dropped: int = 0
 
 
@@ -125,7 +136,26 @@ def write(
         )
     book(connection, not_kept=rejected)
     dropped = keep(connection, letters, cap)  # after the ledger, as in a replay: all writers lock in one order
-    return StoreResult(stored, received - stored, conflict.total(), bookings[0].xid if bookings else None, dropped)
+    witnesses = (Witness(booking.tenant_id, booking.witness) for booking in bookings if booking.witness)
+    return StoreResult(
+        stored,
+        received - stored,
+        conflict.total(),
+        bookings[0].xid if bookings else None,
+        next(witnesses, None),
+        dropped,
+    )
+
+
+def transaction_status(connection: psycopg.Connection, xid: int, witness: Witness | None) -> str | None:
+    """Return what became of a transaction of `write`: committed, aborted, in progress; None when it is too old to tell.
+
+    Exact even when the server crashed meanwhile and gave the id to another transaction, as long as there is a witness.
+    """
+    tenant_id, event_id = witness or (None, None)
+    parameters = {"xid": str(xid), "tenant_id": tenant_id, "event_id": event_id}
+    row = connection.execute(statement("ingest/transaction_status"), parameters).fetchone()
+    return None if row is None else row[0]
 
 
 def refuses_events(error: Exception) -> bool:

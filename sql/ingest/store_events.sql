@@ -107,7 +107,7 @@ stored AS (
     )
     ORDER BY incoming.tenant_id, incoming.event_id, incoming.position
     ON CONFLICT (tenant_id, event_id) DO NOTHING
-    RETURNING tenant_id, received_at
+    RETURNING tenant_id, received_at, event_id
 ),
 
 counts AS (
@@ -165,5 +165,7 @@ SELECT
     day,
     received,
     stored,
-    pg_current_xact_id()
+    pg_current_xact_id(),
+    -- One of the events that this very transaction has stored: what proves later that it did.
+    (SELECT stored.event_id FROM stored WHERE stored.tenant_id = counts.tenant_id LIMIT 1)
 FROM counts

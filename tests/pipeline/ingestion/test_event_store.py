@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from pipeline.ingestion.event_store import LedgerKey, Lot, StoreResult, store, write
+from pipeline.database import connect
+from pipeline.ingestion.event_store import LedgerKey, Lot, StoreResult, Witness, store, transaction_status, write
 from pipeline.statements import statement
 from tests.makers import NOW, add_experiment, assign, event_row, event_rows
 
@@ -152,3 +153,35 @@ def find_conditions(node: dict[str, Any], table: str, found: list[str]) -> None:
         found.append(str(node.get("Index Cond") or [part["Index Cond"] for part in node.get("Plans", [])]))
     for part in node.get("Plans", []):
         find_conditions(part, table, found)
+
+
+def test_what_became_of_a_transaction_is_told_also_when_its_id_was_given_to_another(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    """A server that crashes forgets ids that it gave to transactions it lost, and gives them out again."""
+
+    def status(xid: int, witness: Witness | None) -> str | None:
+        with connect(database_url, autocommit=True) as asking:
+            return transaction_status(asking, xid, witness)
+
+    with connection.transaction():
+        first = write(connection, [Lot([event_row(1)])])
+        assert first.xid is not None
+        assert first.witness == Witness("default", event_row(1).event_id)
+        assert status(first.xid, first.witness) == "in progress"
+    assert status(first.xid, first.witness) == "committed"
+    lost = Witness("default", event_row(2).event_id)
+    assert status(first.xid, lost) == "aborted", "another transaction has this id now"
+    assert status(first.xid + 1_000, lost) == "aborted", "nobody has it"
+    with connection.transaction(force_rollback=True):
+        rolled_back = write(connection, [Lot([event_row(3)])])
+    assert rolled_back.xid is not None
+    assert status(rolled_back.xid, rolled_back.witness) == "aborted"
+    with connection.transaction():
+        again = write(connection, [Lot([event_row(1)])])
+    assert again.xid is not None
+    assert again.witness is None, "nothing was stored"
+    assert status(again.xid, again.witness) == "committed"
+    with connection.transaction():
+        mixed = write(connection, [Lot([event_row(1), event_row(4)])])
+    assert mixed.witness == Witness("default", event_row(4).event_id)
