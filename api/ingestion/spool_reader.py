@@ -112,13 +112,17 @@ class SpoolReader:
             try:
                 with closing(self._connection.execute(statement("spool/read_groups"), (after_seq,))) as rows:
                     for seq, checksum, payload in rows:
+                        if seq <= position:  # the tree itself is damaged, and would lead around in circles
+                            self.broken = True
+                            break
                         group = unpack(seq, checksum, payload)
                         if group is None:
                             self.unreadable.add(seq)
                         else:
                             position = seq
                             yield group, len(payload)
-                return
+                    else:
+                        return
             except READ_ERRORS as error:
                 self.accept_damage(error)
         yield from self._groups_one_by_one(position, last_seq)
