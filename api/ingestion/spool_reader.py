@@ -85,6 +85,8 @@ class SpoolReader:
                 last = self._connection.execute(statement("spool/last_group")).fetchone()
         if not self.broken and first is None:
             return 0, 0, 0
+        if not all(isinstance(row[0], int) for row in (first, last) if row):  # a damaged tree gives keys that are none
+            self.broken, first, last = True, None, None
         seq, oldest = first or (1, 0)
         if last and last[0] >= seq:  # else the page is torn: what is missing of it reads as zeros
             return seq, last[0], moment_of(oldest)

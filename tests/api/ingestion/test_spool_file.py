@@ -460,8 +460,9 @@ def test_a_file_whose_last_page_is_torn_is_never_taken_for_an_empty_one(folder: 
         assert file.close() is not None
 
 
-def test_rubbish_never_raises_and_is_never_deleted(folder: Path, tmp_path: Path) -> None:
-    random.seed(7)
+@pytest.mark.parametrize("seed", [3, 7])  # with keys that are none, keys in circles, and a type that is another
+def test_rubbish_never_raises_and_is_never_deleted(folder: Path, tmp_path: Path, seed: int) -> None:
+    random.seed(seed)
     path = leave(folder, 60, 700)
     whole = path.read_bytes()
     for turn in range(200):
