@@ -37,10 +37,10 @@ from pipeline.ingestion.event_store import (
     write,
 )
 
-GROUP_ROWS = 5_000
+GROUP_EVENTS = 5_000
 # One thread stores what comes while it stores: that makes the largest groups, and the fewest transactions. A second one
 # helps once this many events wait.
-BACKLOG_ROWS = 200
+BACKLOG_EVENTS = 200
 # A transaction costs as much as dozens of events do. So a group waits for the requests that were here when the last one
 # ended, waiting or just answered: clients that have their answers come back within a moment. It waits for so many of
 # them at most (with twice as many, one half is read while the other is stored), for no longer than this, nor than this
@@ -78,6 +78,11 @@ class _Waiting(msgspec.Struct, frozen=True):
     def size(self) -> int:
         return len(self.delivery.body) + BATCH_OVERHEAD_BYTES
 
+    @property
+    def events(self) -> int:
+        """Events that it counts in a group: refused ones are rows, too, of another table."""
+        return len(self.batch.rows) + len(self.batch.errors)
+
 
 _Outcome = tuple[_Waiting, EventBatch | NotStoredError]
 
@@ -95,7 +100,7 @@ class GroupCommitter:
         self._queue_bytes = queue_bytes
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
-        self._queued_rows = 0
+        self._queued_events = 0
         self._closing = False
         self._lock = threading.Lock()
         self._expected = 0
@@ -114,7 +119,10 @@ class GroupCommitter:
         self._watch()
 
     def close(self, timeout: float = 20.0) -> None:
-        """Refuse new batches, store those that wait, and return when that is done or `timeout` seconds are over."""
+        """Refuse new batches, store those that wait, and return when that is done or `timeout` seconds are over.
+
+        What waits then still is given back. Not to be called from the event loop.
+        """
         with self._lock:
             self._closing = True
             self._arrived.notify_all()
@@ -122,6 +130,9 @@ class GroupCommitter:
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
+        with self._lock:
+            left: list[_Outcome] = [(self._take(), NotStoredError()) for _ in range(len(self._queue))]
+        self._loop.call_soon_threadsafe(_settle, left)
 
     async def commit(self, delivery: Delivery, batch: EventBatch) -> EventBatch:
         """Store a batch and return it once committed; events the database refused are refused in the result.
@@ -134,10 +145,10 @@ class GroupCommitter:
                 raise OverloadedError
             self._queue.append(waiting)
             self._queued += waiting.size
-            self._queued_rows += len(batch.rows)
+            self._queued_events += waiting.events
             if self._is_gathered():
                 self._arrived.notify()
-            if self._queued_rows >= BACKLOG_ROWS:
+            if self._queued_events >= BACKLOG_EVENTS:
                 self._backlog.notify()
         return await waiting.answer
 
@@ -149,7 +160,7 @@ class GroupCommitter:
                 late.append((self._take(), NotStoredError()))
             telemetry.queue_is(len(self._queue), self._queued)
         _settle(late)
-        if not self._closing:
+        if any(thread.is_alive() for thread in self._threads):
             self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def _flush_forever(self, wait: Callable[[float], None]) -> None:
@@ -170,10 +181,10 @@ class GroupCommitter:
                 if self._queue:
                     break
             group: list[_Waiting] = []
-            rows = 0
-            while self._queue and (not group or self._fits(group[0], flusher.rows_limit - rows)):
+            events = 0
+            while self._queue and (not group or self._fits(group[0], flusher.events_limit - events)):
                 waiting = self._take()
-                rows += len(waiting.batch.rows)
+                events += waiting.events
                 group.append(waiting)
         return group
 
@@ -184,22 +195,22 @@ class GroupCommitter:
         self._arrived.wait_for(self._is_gathered)
 
     def _is_gathered(self) -> bool:
-        enough = len(self._queue) >= max(min(self._expected, GATHER_REQUESTS), 1) or self._queued_rows >= BACKLOG_ROWS
-        return enough or self._closing
+        enough = max(min(self._expected, GATHER_REQUESTS), 1)
+        return len(self._queue) >= enough or self._queued_events >= BACKLOG_EVENTS or self._closing
 
     def _wait_for_backlog(self, _: float) -> None:
-        self._backlog.wait_for(lambda: self._queued_rows >= BACKLOG_ROWS or self._closing)
+        self._backlog.wait_for(lambda: self._queued_events >= BACKLOG_EVENTS or self._closing)
 
     def _take(self) -> _Waiting:
         waiting = self._queue.popleft()
         self._queued -= waiting.size
-        self._queued_rows -= len(waiting.batch.rows)
+        self._queued_events -= waiting.events
         return waiting
 
     def _fits(self, first: _Waiting, room: int) -> bool:
-        """Whether the next of the queue goes into the group of `first`, which has room for so many rows."""
+        """Whether the next of the queue goes into the group of `first`, which has room for so many events."""
         following = self._queue[0]
-        return len(following.batch.rows) <= room and following.delivery.protocol == first.delivery.protocol
+        return following.events <= room and following.delivery.protocol == first.delivery.protocol
 
 
 class _Flusher:
@@ -213,7 +224,7 @@ class _Flusher:
         self._connection: Connection | None = None
         self._transaction: int | None = None
         self._witness: Witness | None = None
-        self.rows_limit = GROUP_ROWS
+        self.events_limit = GROUP_EVENTS
         self.seconds = 0.0  # that the last group took
 
     def store(self, group: Sequence[_Waiting]) -> list[_Outcome]:
@@ -227,11 +238,11 @@ class _Flusher:
                 self._availability.lost()
             telemetry.commit_failed("unavailable")
             self._log.error("events not stored", requests=len(group), **describe(error))
-            self.rows_limit = max(self.rows_limit // 4, 1)
+            self.events_limit = max(self.events_limit // 4, 1)
             return [(waiting, NotStoredError(self._transaction, self._witness)) for waiting in group]
         self.seconds = seconds = time.monotonic() - started
         rows = sum(len(batch.rows) for batch in batches)
-        self._pace(rows, seconds)
+        self._pace(sum(waiting.events for waiting in group), seconds)
         telemetry.group_committed(len(group), rows, seconds)
         return list(zip(group, batches, strict=True))
 
@@ -241,11 +252,11 @@ class _Flusher:
             self._connection.close()
             self._connection = None
 
-    def _pace(self, rows: int, seconds: float) -> None:
+    def _pace(self, events: int, seconds: float) -> None:
         if seconds > GROUP_SECONDS:
-            self.rows_limit = max(int(rows * GROUP_SECONDS / seconds), 1)
+            self.events_limit = max(int(events * GROUP_SECONDS / seconds), 1)
         else:
-            self.rows_limit = min(self.rows_limit * 2, GROUP_ROWS)
+            self.events_limit = min(self.events_limit * 2, GROUP_EVENTS)
 
     def _store(self, group: Sequence[_Waiting], deadline: float) -> list[EventBatch]:
         """Store in one transaction; a deadlock is tried again, a lost connection once more on a new one."""

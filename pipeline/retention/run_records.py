@@ -19,7 +19,7 @@ BATCH_RUNS = 1_000
 
 @dataclass(frozen=True)
 class ForgottenRuns:
-    """How many records of runs that began before `before`, and of files, were removed; in a dry run: would be."""
+    """How many records went, of runs that began before `before` and of files; in a dry run, how many runs' would go."""
 
     before: datetime
     runs: int
@@ -37,18 +37,13 @@ def forget_runs(settings: Settings, database_url: str, as_of: datetime, *, dry_r
         connect(database_url, application="tidemark-prune", autocommit=True) as connection,
         advisory_lock(connection, AdvisoryLock.PRUNE, wait=False),
     ):
+        found = connection.execute(statement("prune/find_old_runs"), {"before": before}).fetchall()
         if dry_run:
-            row = connection.execute(statement("prune/count_old_runs"), {"before": before}).fetchone()
-            return ForgottenRuns(before, 0 if row is None else row[0], 0)
-        runs = 0
-        while True:
-            removed = connection.execute(
-                statement("prune/forget_runs"), {"before": before, "at_most": BATCH_RUNS}
-            ).rowcount
-            runs += removed
-            if removed < BATCH_RUNS:
-                break
+            return ForgottenRuns(before, len(found), 0)
+        for start in range(0, len(found), BATCH_RUNS):
+            batch = [run_id for (run_id,) in found[start : start + BATCH_RUNS]]
+            connection.execute(statement("prune/forget_runs"), {"run_ids": batch})
         unnamed = connection.execute(statement("prune/find_unnamed_files"), {"before": before}).fetchall()
         gone = [file_id for file_id, path in unnamed if not (Path(settings.lake) / path).exists()]
         files = connection.execute(statement("prune/forget_files"), {"file_ids": gone}).rowcount
-    return ForgottenRuns(before, runs, files)
+    return ForgottenRuns(before, len(found), files)

@@ -1,26 +1,5 @@
--- Removes runs that are over, began before a moment, and of which no published row is left, but for the newest
--- of each job; their provenance goes along.
+-- Removes runs; their provenance goes along.
 -- Grain: one run; key run_id.
--- Parameters: before timestamptz, at_most bigint.
+-- Parameters: run_ids uuid[].
 DELETE FROM rollup_runs
-WHERE run_id IN (
-    SELECT old.run_id
-    FROM rollup_runs AS old
-    WHERE old.started_at < %(before)s
-        AND old.status <> 'RUNNING'
-        AND NOT EXISTS (SELECT FROM daily_metric_rollups AS rows WHERE rows.run_id = old.run_id)
-        AND NOT EXISTS (SELECT FROM experiment_metric_rollups AS rows WHERE rows.run_id = old.run_id)
-        AND NOT EXISTS (SELECT FROM funnel_rollups AS rows WHERE rows.run_id = old.run_id)
-        AND NOT EXISTS (SELECT FROM funnel_cohort_rollups AS rows WHERE rows.run_id = old.run_id)
-        AND NOT EXISTS (SELECT FROM retention_rollups AS rows WHERE rows.run_id = old.run_id)
-        AND old.run_id NOT IN (
-            SELECT DISTINCT ON (job_name) run_id
-            FROM rollup_runs
-            WHERE status = 'SUCCESS'
-            ORDER BY
-                job_name,
-                started_at DESC
-        )
-    ORDER BY old.started_at
-    LIMIT %(at_most)s
-)
+WHERE run_id = ANY(%(run_ids)s::uuid[])

@@ -1,7 +1,8 @@
--- Counts the runs that forget_runs would remove.
--- Grain of the result: one row.
+-- Finds the runs that are over, began before a moment, and of which no published row is left, but for the newest of each
+-- job.
+-- Grain: one run; key run_id.
 -- Parameters: before timestamptz.
-SELECT count(*)
+SELECT old.run_id
 FROM rollup_runs AS old
 WHERE old.started_at < %(before)s
     AND old.status <> 'RUNNING'
