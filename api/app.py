@@ -10,19 +10,39 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from api.access.admin import router as administration
+from api.access.admin_models import AdminKey, AdminKeys, AdminTenant, AdminTenants, NewAdminKey
+from api.access.cors import Cors
+from api.access.key_ring import KeyRing
+from api.access.rate_limits import RateLimiter
 from api.assignment.assigner import Assigner
 from api.assignment.experiment_cache import ExperimentCache
 from api.assignment.models import AssignmentResponse
 from api.assignment.routes import router as assignment
-from api.database import Database
-from api.docs_page import router as docs_page
+from api.campaign.events import router as campaign_events
+from api.campaign.health import router as campaign_health
+from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, CampaignHealthResponse
+from api.campaign.summary import router as campaign_summary
+from api.campaign.summary_models import AnalyticsSummaryResponse
+from api.dashboard.routers import ROUTERS as dashboard_pages
+from api.dashboard.state import make_dashboard
+from api.database import Database, OwnerDatabase
 from api.errors import add_error_handlers
+from api.experiments.models import (
+    BulkStatusResponse,
+    ExperimentChanges,
+    ExperimentList,
+    ExperimentResponse,
+    ExperimentVersions,
+)
+from api.experiments.routes import router as experiment_management
 from api.health import HealthResponse
 from api.health import router as health
 from api.ingestion.core import IngestionCore
 from api.ingestion.models import EventsResponse
 from api.ingestion.routes import router as ingestion
 from api.metrics.models import (
+    CatalogueResponse,
     DailyResponse,
     ExperimentsResponse,
     FunnelsResponse,
@@ -36,6 +56,7 @@ from api.operations.models import ReadyResponse
 from api.operations.routes import router as operations
 from api.operations.status import Operations
 from api.raw_route import ShortCut
+from api.reference.routes import router as reference
 from api.request_log import RequestLog, make_logger
 from api.retail.models import QueuedResponse, StatsResponse
 from api.retail.routes import router as retail
@@ -57,6 +78,7 @@ RESPONSE_MODELS = (
     EventsResponse,
     QueuedResponse,
     StatsResponse,
+    CatalogueResponse,
     SummaryResponse,
     DailyResponse,
     ExperimentsResponse,
@@ -65,6 +87,20 @@ RESPONSE_MODELS = (
     RetentionResponse,
     RunsResponse,
     RunResponse,
+    CampaignHealthResponse,
+    CampaignEventResponse,
+    CampaignBatchResponse,
+    AnalyticsSummaryResponse,
+    ExperimentResponse,
+    ExperimentList,
+    BulkStatusResponse,
+    ExperimentChanges,
+    ExperimentVersions,
+    AdminTenant,
+    AdminTenants,
+    AdminKey,
+    AdminKeys,
+    NewAdminKey,
 )
 
 
@@ -80,7 +116,7 @@ class Api(DocumentedApi):
         add_error_handlers(self)
         routes = [route for router in routers for route in router.routes]
         know_routes(route.path for route in routes if isinstance(route, Route))
-        self._entrance = RequestLog(ShortCut(super().__call__, routes), log, access_lines=access_lines)
+        self._entrance = RequestLog(Cors(ShortCut(super().__call__, routes)), log, access_lines=access_lines)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -91,8 +127,10 @@ class Api(DocumentedApi):
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """Build the application; it connects when it starts, and starts whether or not the database is there."""
     log = make_logger(settings.log_level)
-    database = Database(settings.database_url.get_secret_value() if settings.database_url else None)
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    database = Database(url)
     experiments = ExperimentCache(database)
+    keys = KeyRing(database, clock)
     core = IngestionCore(settings, log)
     parts = Services(
         clock=clock,
@@ -101,6 +139,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         experiments=experiments,
         assigner=Assigner(database, experiments),
         operations=Operations(settings, core.spool, clock),
+        owner=OwnerDatabase(url),
+        keys=keys,
+        dashboard=make_dashboard(settings, keys),
+        limiter=RateLimiter(database, keys),
+        api_key_required=settings.require_api_key,
         dashboard_token=settings.dashboard_token.get_secret_value() if settings.dashboard_token else None,
     )
 
@@ -110,15 +153,32 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         parts.operations.start()
         await parts.database.open()
         await parts.experiments.start()
+        await parts.keys.start()
         yield
         parts.operations.close()
         await parts.ingestion.close()
         await parts.assigner.close()
         await parts.experiments.close()
+        await parts.keys.close()
         await parts.database.close()
 
     app = Api(
-        (health, assignment, ingestion, retail, metrics, runs, operations, docs_page),
+        (
+            health,
+            assignment,
+            ingestion,
+            retail,
+            campaign_health,
+            campaign_events,
+            campaign_summary,
+            experiment_management,
+            administration,
+            metrics,
+            runs,
+            operations,
+            reference,
+            *dashboard_pages,
+        ),
         log,
         access_lines=settings.access_log,
         title="Tidemark",

@@ -1,24 +1,36 @@
 """The API's access to Postgres from the event loop: a pool, deadlines, and one exception for "not available".
 
-Work given here must be safe to repeat: after a lost connection it is done again on another one.
+Every session acts as a role that sees the rows of the tenants it is scoped to, and is scoped anew for each work. Work
+given here must be safe to repeat: after a lost connection it is done again on another one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, OperationalError, errors
 from psycopg_pool import AsyncConnectionPool
 
 from api.errors import DatabaseUnavailableError
-from pipeline.database import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, VANISHED_AFTER, session_options
+from pipeline.database import (
+    APP_ROLE,
+    CONNECT_TIMEOUT_SECONDS,
+    SESSION_OPTIONS,
+    VANISHED_AFTER,
+    Connection,
+    connect,
+    scope_text,
+    session_options,
+)
+from pipeline.statements import statement
 
 POOL_SIZE = 8
 CONNECTION_SECONDS = 1.5
 ANSWER_SECONDS = 10.0
+OWNER_CONNECT_SECONDS = 2
 # How long the server has to stop a query that nobody waits for, before the connection is closed instead.
 CANCEL_SECONDS = 1.0
 # A query whose connection was closed would run on: it ends when nobody waits for anything any more. Requests meet locks
@@ -37,6 +49,44 @@ Work = Callable[[AsyncConnection], Awaitable[Result]]
 UNAVAILABLE = (OperationalError, errors.ReadOnlySqlTransaction)
 
 
+class _ScopedConnection(AsyncConnection):
+    """A connection that knows which tenants it is scoped to."""
+
+    _scope: str | None = None
+
+    async def scope(self, tenants: Collection[str]) -> None:
+        wanted = scope_text(tenants)
+        if wanted != self._scope:
+            await self.execute(statement("transaction/scope"), {"tenants": wanted})
+            self._scope = wanted
+
+
+class OwnerDatabase:
+    """For the few requests that change what no tenant may: a session of its own each, as the owner of the tables."""
+
+    def __init__(self, database_url: str | None) -> None:
+        self._database_url = database_url
+
+    async def run(self, work: Callable[[Connection], Result]) -> Result:
+        """Do `work` on a connection in autocommit mode, in a thread, and return its result.
+
+        Raises DatabaseUnavailableError when there is no connection, or no answer within 10 s.
+        """
+        return await asyncio.to_thread(self._run, work)
+
+    def _run(self, work: Callable[[Connection], Result]) -> Result:
+        if self._database_url is None:
+            raise DatabaseUnavailableError
+        try:
+            with connect(
+                self._database_url, application="tidemark-admin", autocommit=True, connect_seconds=OWNER_CONNECT_SECONDS
+            ) as connection:
+                connection.deadline = time.monotonic() + ANSWER_SECONDS
+                return work(connection)
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailableError from error
+
+
 class Database:
     """Connections of one API process; opening it does not wait for the server."""
 
@@ -44,6 +94,7 @@ class Database:
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._pool = database_url and AsyncConnectionPool(
             database_url,
+            connection_class=_ScopedConnection,
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
@@ -52,7 +103,7 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "options": session_options(database_url, OPTIONS.format(application="tidemark-api")),
+                "options": session_options(database_url, OPTIONS.format(application="tidemark-api"), APP_ROLE),
                 **VANISHED_AFTER,
             },
         )
@@ -67,13 +118,18 @@ class Database:
         if self._pool:
             await self._pool.close(timeout=2.0)
 
-    async def run(self, work: Work[Result], *, seconds: float = ANSWER_SECONDS) -> Result:
+    async def run(
+        self, work: Work[Result], tenants: str | Collection[str], *, seconds: float = ANSWER_SECONDS
+    ) -> Result:
         """Do `work` on a connection in autocommit mode and return its result.
+
+        It sees and stores the rows of one tenant, or of a collection of them, alone: row-level security says so.
 
         Raises DatabaseUnavailableError when no connection is had within 1.5 s, or no answer within `seconds`; the work
         may have been done nevertheless, hence must be safe to repeat. Then it is stopped, without waiting for that.
         """
-        task = asyncio.ensure_future(self._attempts(work, seconds))
+        scope = (tenants,) if isinstance(tenants, str) else tenants
+        task = asyncio.ensure_future(self._attempts(work, scope, seconds))
         try:
             # Not asyncio.timeout: cancelling a query asks the server to stop it, and waits for a server that hangs.
             done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -85,13 +141,14 @@ class Database:
             raise DatabaseUnavailableError
         return task.result()
 
-    async def _attempts(self, work: Work[Result], seconds: float) -> Result:
+    async def _attempts(self, work: Work[Result], tenants: Collection[str], seconds: float) -> Result:
         if not self._pool:
             raise DatabaseUnavailableError
         deadline = time.monotonic() + min(CONNECTION_SECONDS, seconds)
         while True:
             try:
                 async with self._pool.connection(max(deadline - time.monotonic(), 0.1)) as connection:
+                    await connection.scope(tenants)
                     return await work(connection)
             except UNAVAILABLE as error:
                 if time.monotonic() >= deadline:

@@ -68,6 +68,13 @@ class UnauthorizedError(ApiError):
         super().__init__(401, message)
 
 
+class ForbiddenError(ApiError):
+    """The key is right, and does not allow this: 403."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(403, message)
+
+
 class RequestTimeoutError(ApiError):
     """The body did not arrive in time; nothing of the request was kept: 408."""
 

@@ -64,3 +64,13 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
     inlined: dict[str, Any] = inline(schema)
     return inlined
+
+
+def path_parameters(**descriptions: str) -> dict[str, Any]:
+    """Describe parameters of a raw route's path (openapi_extra), texts by their names."""
+    return {
+        "parameters": [
+            {"in": "path", "name": name, "required": True, "description": description, "schema": {"type": "string"}}
+            for name, description in descriptions.items()
+        ]
+    }

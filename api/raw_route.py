@@ -35,14 +35,14 @@ class RawRoute(APIRoute):
 
 
 class ShortCut:
-    """ASGI application in front of another: takes the requests for raw routes, and hands on everything else."""
+    """ASGI application in front of another: takes requests for raw routes without parameters, hands on all others."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
         self._routes: dict[tuple[str, str], ASGIApp] = {
             (method, route.path): route.app
             for route in routes
-            if isinstance(route, RawRoute)
+            if isinstance(route, RawRoute) and not route.param_convertors
             for method in route.methods or ()
         }
 

@@ -7,9 +7,12 @@ from typing import cast
 
 from starlette.requests import Request
 
+from api.access.key_ring import KeyRing
+from api.access.rate_limits import RateLimiter
 from api.assignment.assigner import Assigner
 from api.assignment.experiment_cache import ExperimentCache
-from api.database import Database
+from api.dashboard.state import Dashboard
+from api.database import Database, OwnerDatabase
 from api.ingestion.core import IngestionCore
 from api.operations.status import Operations
 from pipeline.clock import Clock
@@ -17,7 +20,10 @@ from pipeline.clock import Clock
 
 @dataclass(frozen=True)
 class Services:
-    """The parts a route may need; `dashboard_token` None means that the protected endpoints are off."""
+    """The parts a route may need.
+
+    `dashboard_token` None: the token opens nothing. `api_key_required`: also where the contracts ask for no key.
+    """
 
     clock: Clock
     database: Database
@@ -25,6 +31,11 @@ class Services:
     experiments: ExperimentCache
     assigner: Assigner
     operations: Operations
+    owner: OwnerDatabase
+    keys: KeyRing
+    dashboard: Dashboard
+    limiter: RateLimiter
+    api_key_required: bool
     dashboard_token: str | None
 
 

@@ -93,6 +93,11 @@ _refused = Counter(
     ("reason",),
     registry=REGISTRY,
 )
+_limited = Counter(
+    "tidemark_rate_limited_requests",
+    "Requests answered 429: their tenant had used up its rate.",
+    registry=REGISTRY,
+)
 _spool_deliveries = Gauge(
     "tidemark_spool_deliveries",
     "Requests in the spool: durable on this machine, not yet in Postgres.",
@@ -207,6 +212,11 @@ def commit_failed(reason: str) -> None:
 def request_refused(reason: str) -> None:
     """Count a request that got a 503 and was not kept, by one of REFUSALS."""
     _refusal_counters[reason].inc()
+
+
+def request_limited() -> None:
+    """Count a request that got a 429."""
+    _limited.inc()
 
 
 def queue_is(requests: int, size: int) -> None:

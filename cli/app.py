@@ -29,6 +29,7 @@ from pipeline.settings import REPOSITORY, Settings
 COMMAND_MODULES = (
     "cli.run_commands",
     "cli.database_commands",
+    "cli.access_commands",
     "cli.lake_commands",
     "cli.lake_reading_commands",
     "cli.rollup_commands",

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from cli.database import check_reachable, embedded_postgres, masked_url, reachable_database, ready_database
-from cli.output import print_json
+from cli.difference_table import difference_table
+from cli.output import print_json, print_line
 from cli.postgres_lease import keep_running, kept, stop_keeping
 from cli.progress import step
+from pipeline.manifest import compare
 from pipeline.manifest import seed as load_manifest
 from pipeline.migrations import migrate as apply_migrations
 from pipeline.settings import REPOSITORY, Settings
@@ -90,10 +92,26 @@ def migrate() -> None:
 def seed(
     manifest: Annotated[Path, typer.Argument(help="The manifest of tests.", exists=True, dir_okay=False)] = REPOSITORY
     / "tests.json",
+    *,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what would change, and change nothing.")] = False,
 ) -> None:
     """Load the tests of a manifest (tests.json) into the database; running it again changes nothing."""
+    if diff:
+        _print_differences(manifest)
+        return
     with ready_database(Settings()) as address:
         print_json({"ok": True, "seeded": load_manifest(address, manifest)})
+
+
+def _print_differences(manifest: Path) -> None:
+    with reachable_database(Settings()) as address:
+        seedings = compare(address, manifest)
+    changing = [seeding.shown() for seeding in seedings if seeding.plan]
+    unchanged = [seeding.experiment_id for seeding in seedings if not seeding.plan]
+    for line in difference_table(changing):
+        print_line(line)
+    print_line(f"{len(changing)} of {len(seedings)} experiments would change.")
+    print_json({"ok": True, "manifest": manifest, "changes": changing, "unchanged": unchanged})
 
 
 class ExternalDatabaseError(Exception):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.dashboard.one_time_link import make_link
 from cli.dashboard_token import token_place
 from cli.output import print_line
 from cli.running_system import RunningSystem, running_api, running_system
@@ -56,9 +57,10 @@ def test(context: typer.Context) -> None:
 
 
 def links(system: RunningSystem) -> list[str]:
-    """Return what to look at once a system runs, one line each."""
+    """Return what to look at once a system runs, one line each; the link to the dashboard is new each time."""
     place = token_place(system.settings)
     return [
+        f"Dashboard:   {make_link(system.settings.home, system.url)}  (signs you in once)",
         f"API:         {system.url}  (documentation: {system.url}/docs)",
         f"Dagster:     {system.dagster_url}",
         f"Token:       {place}",

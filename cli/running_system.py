@@ -30,9 +30,15 @@ from cli.process_records import ProcessRecords
 from cli.progress import step
 from cli.stop_signals import StopRequested, StopSignals
 from cli.supervisor import Supervisor
+from pipeline.access.keys import DEMO_KEY, has_demo_key, id_of_key
+from pipeline.database import connect
 from pipeline.manifest import seed
 from pipeline.migrations import migrate
 from pipeline.settings import REPOSITORY, Settings
+
+
+class DemoKeyError(Exception):
+    """The database has the key of the demo, which everybody knows."""
 
 
 class AlreadyRunningError(Exception):
@@ -92,10 +98,11 @@ class RunningSystem:
 
 
 @contextmanager
-def running_system(settings: Settings, *, dagster: bool = True) -> Iterator[RunningSystem]:
+def running_system(settings: Settings, *, dagster: bool = True, demo: bool = False) -> Iterator[RunningSystem]:
     """Run the whole system during the block: ready when the block begins, gone when it ends.
 
-    With `dagster` false, Dagster waits until the caller says `start_dagster`; its port is checked all the same.
+    With `dagster` false, Dagster waits until the caller says `start_dagster`; its port is checked all the same. Only a
+    `demo` may have the demo's key: it raises DemoKeyError otherwise.
     StopRequested is raised in the block when a signal asks for the end. Raises AlreadyRunningError, PortError and
     SupervisorError beside what the database raises.
     """
@@ -107,6 +114,8 @@ def running_system(settings: Settings, *, dagster: bool = True) -> Iterator[Runn
         url, revive = stack.enter_context(_postgres(settings, signals))
         with step("Preparing the database"):
             migrate(url)
+            if not demo:
+                _refuse_demo_key(url)
             seed(url, REPOSITORY / "tests.json")
         settings = with_dashboard_token(settings).model_copy(update={"database_url": SecretStr(url)})
         records = ProcessRecords(run)
@@ -122,13 +131,17 @@ def running_system(settings: Settings, *, dagster: bool = True) -> Iterator[Runn
 
 @contextmanager
 def running_api(settings: Settings) -> Iterator[RunningSystem]:
-    """Run the API alone during the block, with its output on ours; several may run on different ports of one home."""
+    """Run the API alone during the block, with its output on ours; several may run on different ports of one home.
+
+    Raises what `running_system` raises.
+    """
     run = settings.home / "run" / f"serve-{settings.port}"
     with StopSignals() as signals, ExitStack() as stack:
         stack.enter_context(_only_one(run))
         check_port(settings.host, settings.port, "PORT")
         url, revive = stack.enter_context(_postgres(settings, signals))
         migrate(url)
+        _refuse_demo_key(url)
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
         supervisor = Supervisor(ProcessRecords(run), None, signals, on_watch=revive)
         stack.callback(supervisor.stop)
@@ -150,6 +163,15 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if settings.dashboard_token is not None:
         given["DASHBOARD_TOKEN"] = _secret(settings.dashboard_token)
     return {**os.environ, **given}
+
+
+def _refuse_demo_key(url: str) -> None:
+    with connect(url, application="tidemark-start") as connection:
+        if has_demo_key(connection):
+            raise DemoKeyError(
+                f"this database has the demo's API key, {DEMO_KEY}, which everybody knows; revoke it first:"
+                f" ./tidemark key revoke {id_of_key(DEMO_KEY)}"
+            )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TypeVar
@@ -11,6 +11,11 @@ from typing import TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pipeline.statements import statement
+
+# What the API's sessions act as: a role that owns nothing, so that row-level security holds for it.
+APP_ROLE = "tidemark_app"
 
 # Idle transactions hold back the export's watermark for everybody, hence the time limit on them.
 SESSION_OPTIONS = "-c timezone=UTC -c idle_in_transaction_session_timeout=30s -c application_name={application}"
@@ -49,6 +54,17 @@ class Connection(psycopg.Connection):
     """
 
     deadline: float | None = None
+    _scope: str | None = None
+
+    def scope(self, tenants: Iterable[str]) -> None:
+        """Let a session of APP_ROLE see and store rows of these tenants alone, until the next call.
+
+        In autocommit mode, outside a transaction: what a rollback took back would be believed to hold.
+        """
+        wanted = scope_text(tenants)
+        if wanted != self._scope:
+            self.execute(statement("transaction/scope"), {"tenants": wanted})
+            self._scope = wanted
 
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
         """Wait for an answer as psycopg does, until the deadline at most."""
@@ -69,8 +85,9 @@ def connect(
     application: str = "tidemark",
     autocommit: bool = False,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+    role: str | None = None,
 ) -> Connection:
-    """Open a connection in UTC whose idle transactions end after 30 seconds.
+    """Open a connection in UTC whose idle transactions end after 30 seconds; with `role`, it acts as that role.
 
     Raises psycopg.OperationalError when the server cannot be reached within `connect_seconds`.
     """
@@ -78,13 +95,19 @@ def connect(
         make_conninfo(database_url, **VANISHED_AFTER),
         autocommit=autocommit,
         connect_timeout=connect_seconds,
-        options=session_options(database_url, SESSION_OPTIONS.format(application=application)),
+        options=session_options(database_url, SESSION_OPTIONS.format(application=application), role),
     )
 
 
-def session_options(database_url: str, options: str) -> str:
-    """Return the settings of a session: those that the URL itself asks for, and then `options`."""
-    return f"{conninfo_to_dict(database_url).get('options') or ''} {options}".strip()
+def session_options(database_url: str, options: str, role: str | None = None) -> str:
+    """Return the settings of a session: those that the URL itself asks for, then `options`, and the role it acts as."""
+    acting = f" -c role={role}" if role else ""
+    return f"{conninfo_to_dict(database_url).get('options') or ''} {options}{acting}".strip()
+
+
+def scope_text(tenants: Iterable[str]) -> str:
+    """Return how a session is told the tenants whose rows it may see: their ids, which hold no comma, in order."""
+    return ",".join(sorted(set(tenants)))
 
 
 @contextmanager

@@ -6,17 +6,21 @@ The manifest decides for the experiments it names; experiments that left it stay
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
+from uuid import uuid4
 
 import psycopg
-from psycopg.types.json import Jsonb
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.database import AdvisoryLock, advisory_lock, connect
-from pipeline.statements import statement
+from pipeline.experiments.definition import Definition, Status, Variant
+from pipeline.experiments.lifecycle import RefusedError
+from pipeline.experiments.planning import Author, plan_creation
+from pipeline.experiments.seeding import Seeding, execute, plan_seeding
 
 TENANT = "default"
 
@@ -39,9 +43,9 @@ class SeedResult:
 def seed(database_url: str, manifest: Path) -> SeedResult:
     """Load the manifest's experiments and variants for the default tenant; idempotent, all or nothing.
 
-    A variant that left the manifest is removed, unless somebody is assigned to it: then it stays for them and takes no
-    new users. Concurrent calls run one after the other.
-    Raises ManifestError for a manifest that is not right, psycopg.OperationalError when the database is away.
+    Changes are planned and logged as those of the API are, by `manifest`. A variant that left the manifest is removed,
+    unless somebody is assigned to it: then it stays for them and takes no new users. Concurrent calls run one after the
+    other. Raises ManifestError for a manifest that is not right, psycopg.OperationalError when the database is away.
     """
     content = read_manifest(manifest)
     with (
@@ -49,14 +53,40 @@ def seed(database_url: str, manifest: Path) -> SeedResult:
         advisory_lock(connection, AdvisoryLock.SEED),
         connection.transaction(),
     ):
-        loads = [_load(connection, experiment, content.allocation_version) for experiment in content.experiments]
+        seedings = _plan(connection, manifest, content, lock=True)
+        for seeding in seedings:
+            execute(connection, seeding)
+    plans = [(seeding.experiment_id, seeding.plan) for seeding in seedings if seeding.plan]
     return SeedResult(
         experiments=len(content.experiments),
         variants=sum(len(experiment.variants) for experiment in content.experiments),
-        changed=sum(load.changed for load in loads),
-        removed_variants=tuple(variant for load in loads for variant in load.removed),
-        kept_variants=tuple(variant for load in loads for variant in load.kept),
+        changed=sum(plan.rows_changed for _, plan in plans),
+        removed_variants=tuple(f"{experiment_id}/{key}" for experiment_id, plan in plans for key in plan.removed),
+        kept_variants=tuple(f"{seeding.experiment_id}/{key}" for seeding in seedings for key in seeding.kept),
     )
+
+
+def compare(database_url: str, manifest: Path) -> list[Seeding]:
+    """Return what `seed` would do to each of the manifest's experiments, in its order; writes nothing.
+
+    A database without any schema counts as an empty one. Raises as `seed` does, and ManifestError when the schema is
+    older than this code.
+    """
+    content = read_manifest(manifest)
+    with connect(database_url, application="tidemark-seed", autocommit=True) as connection:
+        connection.read_only = True
+        try:
+            with connection.transaction():
+                return _plan(connection, manifest, content, lock=False)
+        except psycopg.errors.UndefinedTable:
+            return [
+                Seeding(
+                    each.experiment_id, True, plan_creation(TENANT, each.experiment_id, wanted, Author("", uuid4()))
+                )
+                for each, wanted in _wanted(content)
+            ]
+        except psycopg.errors.UndefinedColumn as error:
+            raise ManifestError("the database's schema is older than this version; run ./tidemark migrate") from error
 
 
 def read_manifest(manifest: Path) -> Manifest:
@@ -84,6 +114,8 @@ def _time(value: object) -> object:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
         raise ValueError(f"must be an ISO 8601 time or null, not {value!r}") from error
+    # Cut to the millisecond, as it is shown and compared.
+    moment = moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -123,7 +155,7 @@ class ManifestExperiment(_Strict):
     """One experiment; times are aware, both ends of its run are included."""
 
     experiment_id: Identifier
-    status: Literal["DRAFT", "RUNNING", "PAUSED", "ENDED"]
+    status: Status
     start_at: Time = None
     end_at: Time = None
     targeting: Json = None
@@ -151,38 +183,32 @@ class Manifest(_Strict):
         return self
 
 
-@dataclass(frozen=True)
-class _Load:
-    changed: int
-    removed: list[str]
-    kept: list[str]
+def _plan(connection: psycopg.Connection, manifest: Path, content: Manifest, *, lock: bool) -> list[Seeding]:
+    seedings = []
+    for index, (experiment, wanted) in enumerate(_wanted(content)):
+        try:
+            seedings.append(plan_seeding(connection, TENANT, experiment.experiment_id, wanted, lock=lock))
+        except RefusedError as error:
+            raise ManifestError(f"{manifest}: experiments[{index}].status: {error}") from error
+    return seedings
 
 
-def _load(connection: psycopg.Connection, experiment: ManifestExperiment, allocation_version: int) -> _Load:
-    key = {"tenant_id": TENANT, "experiment_id": experiment.experiment_id}
-    changed = connection.execute(
-        statement("seed/upsert_experiment"),
-        {
-            **key,
-            "status": experiment.status,
-            "start_at": experiment.start_at,
-            "end_at": experiment.end_at,
-            "targeting": None if experiment.targeting is None else Jsonb(experiment.targeting),
-            "allocation_version": allocation_version,
-        },
-    ).rowcount
-    for variant in experiment.variants:
-        values = {**key, **variant.model_dump(), "config_override": Jsonb(variant.config_override)}
-        changed += connection.execute(statement("seed/upsert_variant"), values).rowcount
-    named = {**key, "variant_ids": [variant.variant_id for variant in experiment.variants]}
-    removed = [_path(experiment, row[0]) for row in connection.execute(statement("seed/remove_variants"), named)]
-    retired = connection.execute(statement("seed/retire_variants"), named).fetchall()
-    kept = [_path(experiment, variant_id) for variant_id, _ in retired]
-    return _Load(changed + len(removed) + sum(is_new for _, is_new in retired), removed, kept)
-
-
-def _path(experiment: ManifestExperiment, variant_id: str) -> str:
-    return f"{experiment.experiment_id}/{variant_id}"
+def _wanted(content: Manifest) -> Iterator[tuple[ManifestExperiment, Definition]]:
+    for experiment in content.experiments:
+        yield (
+            experiment,
+            Definition(
+                variants=tuple(
+                    Variant(one.variant_id, one.variant_name, one.weight, one.is_control, one.config_override)
+                    for one in experiment.variants
+                ),
+                status=experiment.status,
+                targeting=experiment.targeting,
+                start_at=experiment.start_at,
+                end_at=experiment.end_at,
+                allocation_version=content.allocation_version,
+            ),
+        )
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DASHBOARD_TOKEN", "dashboard_token"),
         description="Secret for the protected metrics endpoints. `up` and `demo` make one when it is unset.",
     )
+    require_api_key: bool = Field(
+        False,
+        validation_alias=AliasChoices("REQUIRE_API_KEY", "require_api_key"),
+        description="Whether the mobile and retail endpoints, too, answer 401 without an API key. If not, a request "
+        "without one acts for tenant `default`.",
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         3000, validation_alias=AliasChoices("PORT", "port"), description="Port of the API and dashboard."

@@ -61,25 +61,27 @@ class Decision:
 def decide(running: RunningExperiments, stored: Mapping[str, str], subject: Subject, now: datetime) -> Decision:
     """Decide for one user, whose `stored` variants are given by experiment.
 
-    A stored variant is kept while its experiment runs and the variant exists, whatever became of weights and
-    targeting. Otherwise the user is bucketed, if the experiment's targeting matches.
+    A stored variant is kept while its experiment runs and the variant exists, whatever became of weights, targeting and
+    traffic allocation. Otherwise the user is bucketed, if the experiment's targeting matches and it enrols the user, or
+    had enrolled them before. A layer comes before all of that: outside of an experiment's slice nobody is in it, also
+    with a row (of an import, say), so that the experiments of a layer share no user whatever is stored.
     """
     new: dict[str, str] = {}
     gone: dict[str, str] = {}
     positions: list[int] = []
+    user = subject.anonymous_user_id
     for experiment in running.experiments:
-        if not experiment.variants or not experiment.is_open(now):
+        if not experiment.variants or not experiment.is_open(now) or not experiment.allocation.reaches(user):
             positions.append(NOT_ASSIGNED)
             continue
         stored_id = stored.get(experiment.experiment_id)
         position = None if stored_id is None else experiment.positions.get(stored_id)
         if position is None:
-            if not matches(experiment.targeting, subject.platform, subject.app_version):
+            is_enrolled = stored_id is not None or experiment.allocation.enrols(user)
+            if not is_enrolled or not matches(experiment.targeting, subject.platform, subject.app_version):
                 positions.append(NOT_ASSIGNED)
                 continue
-            variant = choose_variant(
-                subject.anonymous_user_id, experiment.experiment_id, experiment.variants, ordered=True
-            )
+            variant = choose_variant(user, experiment.experiment_id, experiment.variants, ordered=True)
             (new if stored_id is None else gone)[experiment.experiment_id] = variant.variant_id
             position = experiment.positions[variant.variant_id]
         positions.append(position)

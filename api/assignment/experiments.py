@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from api.assignment.allocation import EVERYBODY, Allocation
 from api.assignment.bucketing import bucketing_order
 
 
@@ -30,6 +31,7 @@ class Experiment:
     end_at: datetime | None
     targeting: Any
     variants: tuple[Variant, ...]
+    allocation: Allocation = EVERYBODY
 
     @classmethod
     def of(
@@ -39,9 +41,11 @@ class Experiment:
         end_at: datetime | None,
         targeting: object,
         variants: Iterable[Variant],
+        *,
+        allocation: Allocation = EVERYBODY,
     ) -> Experiment:
         """Make an experiment from variants in any order."""
-        return cls(experiment_id, start_at, end_at, targeting, tuple(bucketing_order(tuple(variants))))
+        return cls(experiment_id, start_at, end_at, targeting, tuple(bucketing_order(tuple(variants))), allocation)
 
     def is_open(self, now: datetime) -> bool:
         """Say whether `now` lies in the experiment's time, both ends included."""

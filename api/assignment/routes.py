@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.access.guard import documented_key, tenant_of
 from api.answers import JsonAnswer
 from api.assignment.decision import Subject
 from api.assignment.models import AssignmentRequest, AssignmentResponse
@@ -21,14 +22,14 @@ from pipeline.clock import iso_millis
 ASSIGNMENT_VERSION = 1
 OPTIONAL_TEXTS = ("app_version", "session_id", "install_id")
 
-router = APIRouter(tags=["assignment"], route_class=RawRoute)
+router = APIRouter(tags=["assignment"], route_class=RawRoute, dependencies=[documented_key])
 
 
 @router.post(
     "/v1/assignment",
     summary="Get a user's variants",
     response_model=AssignmentResponse,
-    responses=documented(400, 408, 413, 415, 503),
+    responses=documented(400, 401, 403, 408, 413, 415, 503),
     openapi_extra=json_body(AssignmentRequest),
 )
 async def assign_user(request: Request) -> Response:
@@ -37,11 +38,12 @@ async def assign_user(request: Request) -> Response:
     The first answer is kept: asking again gives the same variants. Without a matching experiment, the baseline.
     """
     parts = services(request)
+    tenant_id = tenant_of(request, "ingest")
     body = await read_body(request)
     subject = await read_in_turn(body, lambda: read_subject(body))
     note_user(request.scope, subject.anonymous_user_id)
     now = parts.clock()
-    answer = await parts.assigner.assign(subject, now)
+    answer = await parts.assigner.assign(tenant_id, subject, now)
     content = b'{"anonymous_user_id":%b,"assignment_version":%d,"generated_at":"%b",%b}' % (
         msgspec.json.encode(subject.anonymous_user_id),
         ASSIGNMENT_VERSION,

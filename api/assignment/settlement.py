@@ -16,7 +16,6 @@ from psycopg import AsyncConnection, errors
 from api import telemetry
 from api.assignment.decision import Answer, Subject, decide
 from api.assignment.experiment_cache import ExperimentCache
-from api.identifiers import DEFAULT_TENANT
 from pipeline.statements import statement
 
 # Each round either settles every request or lost to another process; that many losses in a row do not happen.
@@ -43,18 +42,21 @@ class Question:
 
 
 async def settle(
-    connection: AsyncConnection, cache: ExperimentCache, questions: Sequence[Question]
+    connection: AsyncConnection, cache: ExperimentCache, tenant_id: str, questions: Sequence[Question]
 ) -> list[Answer | None]:
-    """Return an answer for each question, having stored what is new; None where experiments changed at every look.
+    """Return an answer for each question of one tenant's users, having stored what is new.
 
-    Idempotent: what was stored by an attempt that failed later is found by the next. `connection` must be in
-    autocommit mode, so that each read sees what other requests stored. Raises LockedAssignmentsError.
+    It is None where experiments changed at every look. Idempotent: what was stored by an attempt that failed later is
+    found by the next. `connection` must be in autocommit mode, so that each read sees what other requests stored.
+    Raises LockedAssignmentsError.
     """
     answers: list[Answer | None] = [None] * len(questions)
     unsettled: Sequence[int] = range(len(questions))
     try:
         for _ in range(MAX_ROUNDS):
-            unsettled = await _settle_once(connection, cache, questions, answers, unsettled)
+            unsettled = await _settle_once(
+                connection, cache, tenant_id, questions, answers=answers, unsettled=unsettled
+            )
             if not unsettled:
                 break
     except errors.LockNotAvailable as error:
@@ -65,12 +67,14 @@ async def settle(
 async def _settle_once(
     connection: AsyncConnection,
     cache: ExperimentCache,
+    tenant_id: str,
     questions: Sequence[Question],
+    *,
     answers: list[Answer | None],
     unsettled: Sequence[int],
 ) -> Sequence[int]:
     """Answer what is unsettled; return what still is, since another process was faster with some assignment."""
-    stored, running = await cache.read(connection, {questions[index].user for index in unsettled})
+    stored, running = await cache.read(connection, tenant_id, {questions[index].user for index in unsettled})
     new: dict[tuple[str, str], Row] = {}
     gone: dict[tuple[str, str], Row] = {}
     changed: list[int] = []
@@ -95,8 +99,8 @@ async def _settle_once(
                         "assigned_at": question.now,
                     },
                 )
-    added = not new or await _store(connection, "api/add_assignments", new.values())
-    replaced = not gone or await _store(connection, "api/replace_assignments", gone.values())
+    added = not new or await _store(connection, "api/add_assignments", tenant_id, new.values())
+    replaced = not gone or await _store(connection, "api/replace_assignments", tenant_id, gone.values())
     if added and replaced:
         telemetry.assignments(len(changed), len(unsettled) - len(changed))
         return ()
@@ -105,9 +109,9 @@ async def _settle_once(
     return changed
 
 
-async def _store(connection: AsyncConnection, name: str, rows: Collection[Row]) -> bool:
+async def _store(connection: AsyncConnection, name: str, tenant_id: str, rows: Collection[Row]) -> bool:
     """Store rows by a statement; false when it found one of them done or changed by somebody else."""
     # One JSON text costs psycopg a tenth of what lists cost.
     assignments = msgspec.json.encode(list(rows)).decode()
-    cursor = await connection.execute(statement(name), {"tenant_id": DEFAULT_TENANT, "assignments": assignments})
+    cursor = await connection.execute(statement(name), {"tenant_id": tenant_id, "assignments": assignments})
     return cursor.rowcount == len(rows)

@@ -25,7 +25,7 @@ from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
 from api.ingestion.refused import dead_letters
 from api.request_log import describe
-from pipeline.database import Connection, connect
+from pipeline.database import APP_ROLE, Connection, connect
 from pipeline.ingestion.dead_letters import Cap, DeadLetter
 from pipeline.ingestion.event_store import (
     Lot,
@@ -265,6 +265,7 @@ class _Flusher:
             reused = self._connection is not None
             try:
                 connection = self._connect(deadline)
+                connection.scope(waiting.delivery.tenant_id for waiting in group)
                 if not self._is_committed(connection):
                     self._write(connection, group, batches)
                 return batches
@@ -283,7 +284,11 @@ class _Flusher:
     def _connect(self, deadline: float) -> Connection:
         if self._connection is None:
             connection = connect(
-                self._database_url, application="tidemark-ingest", autocommit=True, connect_seconds=CONNECT_SECONDS
+                self._database_url,
+                application="tidemark-ingest",
+                autocommit=True,
+                connect_seconds=CONNECT_SECONDS,
+                role=APP_ROLE,
             )
             connection.deadline = deadline
             try:

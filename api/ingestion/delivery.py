@@ -15,7 +15,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     `received_at` is aware. `running` are the ids of the experiments that were RUNNING at that moment, None when this
     process did not know: events are stamped as they would have been then, however late they reach Postgres.
     `transaction` is one that may have stored the delivery already: its connection broke before it was known to end.
-    `witness` is an event that it then stored, if it stored any.
+    `witness` is an event that it then stored, if it stored any. `nonce` are random bytes of which the ids of events are
+    made that came without, where every event sent is an event of its own: the same ones whenever it is read again.
     """
 
     protocol: str
@@ -25,3 +26,4 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     running: tuple[str, ...] | None = None
     transaction: int | None = None
     witness: Witness | None = None
+    nonce: bytes | None = None

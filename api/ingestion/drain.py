@@ -28,7 +28,7 @@ from api.ingestion.spool import Spool
 from api.ingestion.spool_errors import SpoolUnavailableError
 from api.ingestion.spool_file import READ_DELIVERIES, SpooledGroup, SpoolFile
 from api.request_log import describe
-from pipeline.database import Connection, connect
+from pipeline.database import APP_ROLE, Connection, connect
 from pipeline.ingestion.dead_letters import Cap, DeadLetter
 from pipeline.ingestion.event_store import (
     Lot,
@@ -161,6 +161,7 @@ class Drain:
         last = groups[-1].seq
         reads = [read for group in groups for read in self._read(file.spool_id, group)]
         started = time.monotonic()
+        self._connected().scope(read.delivery.tenant_id for read in reads)
         try:
             known, new = self._part_known(reads)
             if known:
@@ -239,7 +240,11 @@ class Drain:
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = connect(
-                self._database_url, application="tidemark-drain", autocommit=True, connect_seconds=CONNECT_SECONDS
+                self._database_url,
+                application="tidemark-drain",
+                autocommit=True,
+                connect_seconds=CONNECT_SECONDS,
+                role=APP_ROLE,
             )
         self._connection.deadline = time.monotonic() + ANSWER_SECONDS
         return self._connection

@@ -31,13 +31,25 @@ def made_event_id(key: str, index: int, event_name: str, occurred_at: str) -> st
     return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
+def own_event_id(nonce: bytes, index: int, received_at: datetime) -> str:
+    """Return the id of an event that has none of its own, and is no retry of another: from its request's nonce.
+
+    A UUID of version 7, as `spooled_event_id` makes them.
+    """
+    return _timed_id(received_at, b"%b|%d" % (nonce, index))
+
+
 def spooled_event_id(spool_id: uuid.UUID, seq: int, position: int, received_at: datetime) -> str:
     """Return the id of a spooled event that has none of its own: the same whenever its delivery is drained.
 
     `seq` is the delivery's number in the spool, `position` the event's place in it. A UUID of version 7: 48 bits of
     `received_at` in milliseconds, so that ids rise with time, then SHA-256 over where it lay.
     """
+    return _timed_id(received_at, b"%b|%d|%d" % (spool_id.bytes, seq, position))
+
+
+def _timed_id(received_at: datetime, origin: bytes) -> str:
     time = f"{int(received_at.timestamp() * 1000 + 0.001):012x}"  # a float is exact to a fraction of a microsecond
-    digest = hashlib.sha256(b"%b|%d|%d" % (spool_id.bytes, seq, position)).hexdigest()
+    digest = hashlib.sha256(origin).hexdigest()
     variant = _VARIANT_DIGITS[digest[3]]
     return f"{time[:8]}-{time[8:]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from api.errors import InvalidRequestError
-from api.identifiers import DEFAULT_TENANT, PLATFORMS, identifier_problem, trim
+from api.identifiers import PLATFORMS, identifier_problem, trim
 from api.ingestion.batch import EventBatch
 from api.ingestion.event_ids import batch_key, given_event_id, made_event_id
 from api.ingestion.validation import (
@@ -59,15 +59,15 @@ class _DoubtError(Exception):
 _decode = msgspec.json.Decoder(_Envelope).decode
 
 
-def read_batch(body: bytes, received_at: datetime) -> EventBatch:
+def read_batch(body: bytes, tenant_id: str, received_at: datetime) -> EventBatch:
     """Read a batch exactly as `validate_batch` does. Raises InvalidRequestError as that does."""
     try:
-        return accept_batch(body, received_at)
+        return accept_batch(body, tenant_id, received_at)
     except (_DoubtError, RefusedEventError, InvalidRequestError, ValueError, RecursionError):
-        return validate_batch(body, received_at)
+        return validate_batch(body, tenant_id, received_at)
 
 
-def accept_batch(body: bytes, received_at: datetime) -> EventBatch:
+def accept_batch(body: bytes, tenant_id: str, received_at: datetime) -> EventBatch:
     """Read a batch that is right in every part; raises one of several exceptions for any other."""
     if b"\\u" in body:  # may hide U+0000 or a lone surrogate
         raise _DoubtError
@@ -84,7 +84,7 @@ def accept_batch(body: bytes, received_at: datetime) -> EventBatch:
     sent_text = _optional(sent.sent_at)
     sent_at = read_sent_at(sent_text)
     key = batch_key(user, session_id, install_id, sent_text)
-    batch = EventBatch(DEFAULT_TENANT, received_at, len(body), indexes=list(range(len(sent.events))))
+    batch = EventBatch(tenant_id, received_at, len(body), indexes=list(range(len(sent.events))))
     for index, event in enumerate(sent.events):
         check_event_name(event.event_name)
         occurred_at = read_occurred_at(event.occurred_at, received_at)
@@ -95,7 +95,7 @@ def accept_batch(body: bytes, received_at: datetime) -> EventBatch:
         if event_id is None:
             raise _DoubtError
         columns = (
-            event_id, DEFAULT_TENANT, user, session_id, install_id, platform, app_version, event.event_name,
+            event_id, tenant_id, user, session_id, install_id, platform, app_version, event.event_name,
             occurred_at, received_at, sent_at, _object_text(event.properties), _object_text(event.context), *_UNSTAMPED,
         )  # fmt: skip
         batch.rows.append(EventRow._make(columns))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from api.campaign.event_reader import read_campaign_events
 from api.errors import InvalidRequestError
 from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
@@ -24,7 +25,9 @@ def read_delivery(delivery: Delivery, spool_id: UUID, seq: int, position: int) -
     try:
         match delivery.protocol:
             case "mobile":
-                return read_batch(delivery.body, delivery.received_at)
+                return read_batch(delivery.body, delivery.tenant_id, delivery.received_at)
+            case "campaign":
+                return read_campaign_events(delivery)
             case "retail":
                 return _read_visit(delivery, spooled_event_id(spool_id, seq, position, delivery.received_at))
     except (InvalidRequestError, VisitError) as error:

@@ -13,8 +13,10 @@ from datetime import datetime
 
 import psycopg
 
+from api.campaign.event_reader import read_campaign_events
 from api.errors import InvalidRequestError
 from api.ingestion.batch import UNSTORABLE
+from api.ingestion.delivery import Delivery
 from api.ingestion.refused import WHOLE_REQUEST, single_event_body
 from api.ingestion.validation import validate_batch
 from api.retail.visits import VisitError, read_visit, visit_row
@@ -146,6 +148,8 @@ def read_again(letter: DeadLetter, now: datetime) -> list[EventRow] | str:
         match letter.protocol:
             case "mobile":
                 return _read_mobile(letter, now)
+            case "campaign":
+                return _read_campaign(letter, now)
             case "retail":
                 return [_read_visit(letter, now)]
     except (InvalidRequestError, VisitError) as error:
@@ -156,12 +160,24 @@ def read_again(letter: DeadLetter, now: datetime) -> list[EventRow] | str:
 def _read_mobile(letter: DeadLetter, now: datetime) -> list[EventRow] | str:
     """An id that is made is the one the event would have had in its own request: a client's retry is a duplicate."""
     if letter.event_index == WHOLE_REQUEST:
-        batch = validate_batch(letter.event, now)
+        batch = validate_batch(letter.event, letter.tenant_id, now)
     else:
-        batch = validate_batch(single_event_body(letter.envelope, letter.event), now, letter.event_index)
+        body = single_event_body(letter.envelope, letter.event)
+        batch = validate_batch(body, letter.tenant_id, now, letter.event_index)
     for reason in batch.errors.values():
         return reason
-    return [row._replace(tenant_id=letter.tenant_id) for row in batch.rows]
+    return batch.rows
+
+
+def _read_campaign(letter: DeadLetter, now: datetime) -> list[EventRow] | str:
+    """An event without a time happened when it was first received; one without an id is an event of its own."""
+    whole = letter.event_index == WHOLE_REQUEST
+    body = letter.event if whole else single_event_body(letter.envelope, letter.event)
+    delivery = Delivery("campaign", letter.tenant_id, now, body, nonce=uuid.uuid4().bytes)
+    batch = read_campaign_events(delivery, happened=letter.received_at)
+    for reason in batch.errors.values():
+        return reason
+    return batch.rows
 
 
 def _read_visit(letter: DeadLetter, now: datetime) -> EventRow:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from api.bodies import read_json
 from api.errors import InvalidRequestError
-from api.identifiers import DEFAULT_TENANT, PLATFORMS, identifier_problem, trim
+from api.identifiers import PLATFORMS, identifier_problem, trim
 from api.ingestion.batch import EventBatch
 from api.ingestion.event_ids import batch_key, given_event_id, made_event_id
 from api.ingestion.timestamps import TimestampError, TimestampRangeError, parse_timestamp
@@ -56,18 +56,18 @@ class RefusedEventError(Exception):
     """One event is not acceptable; the message says why."""
 
 
-def validate_batch(body: bytes, received_at: datetime, first_index: int = 0) -> EventBatch:
-    """Read a whole batch. Raises InvalidRequestError when the body or its envelope is wrong.
+def validate_batch(body: bytes, tenant_id: str, received_at: datetime, first_index: int = 0) -> EventBatch:
+    """Read a whole batch of a tenant. Raises InvalidRequestError when the body or its envelope is wrong.
 
     `first_index` is the place of its first event in the request as it was sent, when this is a part of one: made event
     ids depend on it.
     """
     envelope = Envelope(read_json(body))
-    batch = EventBatch(DEFAULT_TENANT, received_at, len(body))
+    batch = EventBatch(tenant_id, received_at, len(body))
     key = envelope.key
     for index, event in enumerate(envelope.events):
         try:
-            row = _row(envelope, key, first_index + index, event, received_at)
+            row = _row(envelope, key, first_index + index, event, batch)
         except RefusedEventError as refusal:
             batch.errors[index] = str(refusal)
         else:
@@ -114,13 +114,13 @@ def check_event_name(name: str) -> None:
         raise RefusedEventError("event_name has invalid characters")
 
 
-def _row(envelope: Envelope, key: str, index: int, event: object, received_at: datetime) -> EventRow:
+def _row(envelope: Envelope, key: str, index: int, event: object, batch: EventBatch) -> EventRow:
     if not isinstance(event, dict):
         raise RefusedEventError(f"Expected object, received {type_name(event)}")
     event_name = _event_text(event, "event_name")
     check_event_name(event_name)
     occurred_text = _event_text(event, "occurred_at")
-    occurred_at = read_occurred_at(occurred_text, received_at)
+    occurred_at = read_occurred_at(occurred_text, batch.received_at)
     properties = _event_object(event, "properties")
     context = _event_object(event, "context")
     if "event_id" in event:
@@ -131,7 +131,7 @@ def _row(envelope: Envelope, key: str, index: int, event: object, received_at: d
         event_id = made_event_id(key, index, event_name, occurred_text)
     return EventRow(
         event_id,
-        DEFAULT_TENANT,
+        batch.tenant_id,
         envelope.anonymous_user_id,
         envelope.session_id,
         envelope.install_id,
@@ -139,7 +139,7 @@ def _row(envelope: Envelope, key: str, index: int, event: object, received_at: d
         envelope.app_version,
         event_name,
         occurred_at,
-        received_at,
+        batch.received_at,
         envelope.sent_at,
         properties,
         context,

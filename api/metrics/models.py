@@ -59,6 +59,36 @@ class TracedResponse(BaseModel):
     freshness: Freshness
 
 
+class CatalogueMetric(BaseModel):
+    """A metric in words."""
+
+    name: str
+    label: str = Field(description="Its name for people.")
+    unit: str
+    definition: str
+    caveats: list[str] = Field(description="What to beware of when reading it.")
+    table: str | None = Field(description="Where it is published; null for a figure that is derived when it is shown.")
+
+
+class CatalogueResponse(BaseModel):
+    """Every metric: published ones, then derived ones."""
+
+    model_config = _example(
+        metrics=[
+            {
+                "name": "dau",
+                "label": "Daily active users",
+                "unit": "users",
+                "definition": "distinct users with an event that day",
+                "caveats": ["Days are UTC; the current day is not over and its number still grows."],
+                "table": "daily_metric_rollups",
+            }
+        ]
+    )
+
+    metrics: list[CatalogueMetric]
+
+
 class SummaryMetric(BaseModel):
     """One metric with what it refers to."""
 

@@ -1,6 +1,7 @@
 """Reads published aggregates into the shapes of the metrics contract; each answer is one state of the database.
 
-Every answer ends with the runs it shows and how fresh they are (`api.metrics.shown`).
+Every answer ends with the runs it shows and how fresh they are (`api.metrics.shown`). `variants_of` leaves out the rows of
+variants, but for those of the experiment it names (none for ""); None leaves out nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from api.identifiers import DEFAULT_TENANT
 from api.metrics.shown import read_shown
 from api.metrics.window import MetricsWindow
 from pipeline.clock import day_start, iso_millis
@@ -22,11 +22,11 @@ VOLUME = "event_volume_by_name"
 Json = dict[str, Any]
 
 
-async def read_summary(connection: AsyncConnection, window: MetricsWindow) -> Json:
+async def read_summary(connection: AsyncConnection, tenant_id: str, window: MetricsWindow) -> Json:
     """Return the summary's `metrics` in the contract's order: latest day overall, then rates per variant."""
     async with _snapshot(connection):
-        rows = await _rows(connection, "api/summary_metrics", window)
-        rates = await _rows(connection, "api/summary_rates", window)
+        rows = await _rows(connection, "api/summary_metrics", tenant_id, window)
+        rates = await _rows(connection, "api/summary_rates", tenant_id, window)
         ids = [run_id for *_, run_ids in rows for run_id in run_ids or ()] + [run_id for *_, run_id in rates]
         shown = await read_shown(connection, ids)
     values = {name: (day, value) for day, name, value, _ in rows}
@@ -58,10 +58,10 @@ async def read_summary(connection: AsyncConnection, window: MetricsWindow) -> Js
     return {"metrics": metrics, **shown}
 
 
-async def read_days(connection: AsyncConnection, window: MetricsWindow) -> Json:
+async def read_days(connection: AsyncConnection, tenant_id: str, window: MetricsWindow) -> Json:
     """Return the daily metrics of each day that has any as `days`, ascending."""
     async with _snapshot(connection):
-        rows = await _rows(connection, "api/daily_metrics", window)
+        rows = await _rows(connection, "api/daily_metrics", tenant_id, window)
         shown = await read_shown(connection, (run_id for *_, run_id in rows))
     days: dict[date, Json] = {}
     for day, name, dimension, value, _ in rows:
@@ -74,11 +74,13 @@ async def read_days(connection: AsyncConnection, window: MetricsWindow) -> Json:
     return {"no_data": not shaped, "days": shaped, **shown}
 
 
-async def read_experiments(connection: AsyncConnection, window: MetricsWindow, experiment_id: str | None) -> Json:
+async def read_experiments(
+    connection: AsyncConnection, tenant_id: str, window: MetricsWindow, experiment_id: str | None
+) -> Json:
     """Return the `experiments`, of any status, with their metrics in the window."""
     async with _snapshot(connection):
-        experiments = await _rows(connection, "api/experiments", window, experiment_id=experiment_id)
-        metrics = await _rows(connection, "api/experiment_metrics", window, experiment_id=experiment_id)
+        experiments = await _rows(connection, "api/experiments", tenant_id, window, experiment_id=experiment_id)
+        metrics = await _rows(connection, "api/experiment_metrics", tenant_id, window, experiment_id=experiment_id)
         shown = await read_shown(connection, (run_id for *_, run_id in metrics))
     series: dict[str, list[tuple[Any, ...]]] = {}
     for experiment, *row, _ in metrics:
@@ -88,36 +90,52 @@ async def read_experiments(connection: AsyncConnection, window: MetricsWindow, e
     return {"no_data": no_data, "experiments": shaped, **shown}
 
 
-async def read_funnels(connection: AsyncConnection, window: MetricsWindow, funnel_name: str | None) -> Json:
+async def read_funnels(
+    connection: AsyncConnection,
+    tenant_id: str,
+    window: MetricsWindow,
+    funnel_name: str | None,
+    variants_of: str | None = None,
+) -> Json:
     """Return the funnel rows of the window as `rows`."""
     names = ("day", "funnel_name", "step_name", "experiment_id", "variant_id", "users_count", "events_count")
     async with _snapshot(connection):
-        rows = await _rows(connection, "api/funnel_rows", window, funnel_name=funnel_name)
+        wanted = {"funnel_name": funnel_name, "variants_of": variants_of}
+        rows = await _rows(connection, "api/funnel_rows", tenant_id, window, **wanted)
         shown = await read_shown(connection, (run_id for *_, run_id in rows))
     shaped = [{**dict(zip(names, row[:-1], strict=True)), "day": str(row[0])} for row in rows]
     return {"no_data": not shaped, "rows": shaped, **shown}
 
 
-async def read_ordered_funnels(connection: AsyncConnection, window: MetricsWindow, funnel_name: str | None) -> Json:
+async def read_ordered_funnels(
+    connection: AsyncConnection,
+    tenant_id: str,
+    window: MetricsWindow,
+    funnel_name: str | None,
+    variants_of: str | None = None,
+) -> Json:
     """Return the rows of ordered funnels whose cohort day is in the window."""
     names = (
         "day", "funnel_name", "step_number", "step_name", "experiment_id", "variant_id", "users_count",
         "median_seconds", "window_seconds", "complete",
     )  # fmt: skip
     async with _snapshot(connection):
-        rows = await _rows(connection, "api/ordered_funnel_rows", window, funnel_name=funnel_name)
+        wanted = {"funnel_name": funnel_name, "variants_of": variants_of}
+        rows = await _rows(connection, "api/ordered_funnel_rows", tenant_id, window, **wanted)
         shown = await read_shown(connection, (run_id for *_, run_id in rows))
     shaped = [_shaped(names, row[:-1]) for row in rows]
     return {"no_data": not shaped, "rows": shaped, **shown}
 
 
-async def read_retention(connection: AsyncConnection, window: MetricsWindow) -> Json:
+async def read_retention(
+    connection: AsyncConnection, tenant_id: str, window: MetricsWindow, variants_of: str | None = None
+) -> Json:
     """Return the retention rows whose cohort day is in the window."""
     names = (
         "day", "days_after", "experiment_id", "variant_id", "cohort_size", "retained_users", "rate", "complete",
     )  # fmt: skip
     async with _snapshot(connection):
-        rows = await _rows(connection, "api/retention_rows", window)
+        rows = await _rows(connection, "api/retention_rows", tenant_id, window, variants_of=variants_of)
         shown = await read_shown(connection, (run_id for *_, run_id in rows))
     shaped = [_shaped(names, row[:-1]) for row in rows]
     return {"no_data": not shaped, "rows": shaped, **shown}
@@ -178,10 +196,10 @@ async def _snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 async def _rows(
-    connection: AsyncConnection, name: str, window: MetricsWindow, **parameters: str | None
+    connection: AsyncConnection, name: str, tenant_id: str, window: MetricsWindow, **parameters: str | None
 ) -> list[tuple[Any, ...]]:
     cursor = await connection.execute(
         statement(name),
-        {"tenant_id": DEFAULT_TENANT, "first_day": window.first, "last_day": window.last, **parameters},
+        {"tenant_id": tenant_id, "first_day": window.first, "last_day": window.last, **parameters},
     )
     return await cursor.fetchall()

@@ -91,6 +91,11 @@ class Operations:
         state = await self._probe.state()
         return await asyncio.to_thread(exposition, state)
 
+    async def export_lag(self) -> float | None:
+        """Return for how long the oldest event waits that the lake does not have, in seconds; None when unknown."""
+        state = await self._probe.state()
+        return None if state is None else state.export_lag
+
     def authorize(self, client: str | None, authorization: str) -> None:
         """Let those read the metrics who show the token, or, when there is none, whoever is on this machine.
 

@@ -10,10 +10,10 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.access.guard import documented_key, tenant_of
 from api.answers import JsonAnswer
 from api.bodies import read_body
 from api.errors import ApiError, BodyTooLargeError, documented
-from api.identifiers import DEFAULT_TENANT
 from api.ingestion.delivery import Delivery
 from api.ingestion.timestamps import cut_to_milliseconds
 from api.openapi import json_body, query_parameters
@@ -38,7 +38,7 @@ DATE = {
     "schema": {"type": "string", "format": "date"},
 }
 
-router = APIRouter(tags=["retail"], route_class=RawRoute)
+router = APIRouter(tags=["retail"], route_class=RawRoute, dependencies=[documented_key])
 _queued = JsonAnswer(msgspec.json.encode(QUEUED), 202)
 
 
@@ -52,7 +52,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     summary="Send an event of a web shop",
     status_code=202,
     response_model=QueuedResponse,
-    responses=refusals(400, 408, 413, 415, 503),
+    responses=refusals(400, 401, 403, 408, 413, 415, 503),
     openapi_extra=json_body(VisitRequest),
 )
 async def receive_visit(request: Request) -> Response:
@@ -63,12 +63,13 @@ async def receive_visit(request: Request) -> Response:
     parts = services(request)
     received_at = cut_to_milliseconds(parts.clock())
     try:
+        tenant_id = tenant_of(request, "ingest")
         body = await read_body(request, MAX_VISIT_BYTES)
         visit = read_visit(body)
         if visit.user_id:
             note_user(request.scope, visit.user_id)
-        running = parts.experiments.running_ids()
-        await parts.ingestion.keep(Delivery("retail", DEFAULT_TENANT, received_at, body, running))
+        running = parts.experiments.running_ids(tenant_id)
+        await parts.ingestion.keep(Delivery("retail", tenant_id, received_at, body, running))
     except VisitError as error:
         return _refused(400, error.messages)
     except BodyTooLargeError as error:
@@ -83,7 +84,7 @@ async def receive_visit(request: Request) -> Response:
     "/stats",
     summary="Statistics of a web shop",
     response_model=StatsResponse,
-    responses={400: {"model": StatsError, "description": "Invalid query"}, **documented(503)},
+    responses={400: {"model": StatsError, "description": "Invalid query"}, **documented(401, 403, 503)},
     openapi_extra=query_parameters(SITE_ID, DATE),
 )
 async def site_stats(request: Request) -> Response:
@@ -91,8 +92,9 @@ async def site_stats(request: Request) -> Response:
 
     Exact, and at most seconds behind the events; zeros for a site without any.
     """
+    tenant_id = tenant_of(request, "read")
     query = read_query(request)
-    stats = await services(request).database.run(lambda connection: read_stats(connection, query))
+    stats = await services(request).database.run(lambda connection: read_stats(connection, tenant_id, query), tenant_id)
     return JsonAnswer(msgspec.json.encode(stats))
 
 

@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from api.answers import JsonAnswer
 from api.errors import ApiError
-from api.identifiers import DEFAULT_TENANT
 from api.json_text import text_problem
 from api.retail.visits import MAX_SITE_ID_CHARACTERS
 from pipeline.statements import statement
@@ -59,11 +58,11 @@ def read_query(request: Request) -> StatsQuery:
     return StatsQuery(site_id, day)
 
 
-async def read_stats(connection: AsyncConnection, query: StatsQuery) -> dict[str, Any]:
-    """Return the answer to a query, as of one state of the database."""
+async def read_stats(connection: AsyncConnection, tenant_id: str, query: StatsQuery) -> dict[str, Any]:
+    """Return the answer to a query about a tenant's site, as of one state of the database."""
     cursor = await connection.execute(
         statement("retail/site_stats"),
-        {"tenant_id": DEFAULT_TENANT, "site_id": query.site_id, "day": query.day or WHOLE_HISTORY},
+        {"tenant_id": tenant_id, "site_id": query.site_id, "day": query.day or WHOLE_HISTORY},
     )
     row = await cursor.fetchone()
     assert row is not None, "the statement has a row for every site"

@@ -70,7 +70,7 @@ async def runs(request: Request) -> Response:
         "cursor": _cursor(request),
         "row_limit": limit + 1,
     }
-    rows = await services(request).database.run(lambda connection: _rows(connection, "api/runs", wanted))
+    rows = await services(request).database.run(lambda connection: _rows(connection, "api/runs", wanted), ())
     shown = [run_summary(row) for row in rows[:limit]]
     return _answer({"runs": shown, "next_cursor": shown[-1]["run_id"] if len(rows) > limit else None})
 
@@ -83,7 +83,7 @@ async def runs(request: Request) -> Response:
 )
 async def run(request: Request, run_id: Annotated[str, Path(pattern=UUID_PATTERN)]) -> Response:
     """Return a run with its files, statements, parameters and versions."""
-    found = await services(request).database.run(lambda connection: _read(connection, UUID(run_id)))
+    found = await services(request).database.run(lambda connection: _read(connection, UUID(run_id)), ())
     if found is None:
         raise ApiError(404, f"There is no run {run_id}. GET /v1/runs lists them.")
     return _answer(found)

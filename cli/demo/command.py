@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.dashboard_token import token_file, token_place
+from cli.demo.campaign import CAMPAIGN_TENANT
 from cli.demo.folder import Wishes
 from cli.output import print_json, print_line
 from cli.run_commands import links
 from cli.running_system import RunningSystem, running_system
 from cli.stop_signals import StopRequested
+from pipeline.access.keys import DEMO_KEY
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def demo(
     """Run everything, with a month of a simulated app in it, until Ctrl-C; the data stays for the next time."""
     try:
         # Dagster's processes start when the demo's own Dagster run is over: two cores are few.
-        with running_system(Settings(), dagster=False) as system:
+        with running_system(Settings(), dagster=False, demo=True) as system:
             outcome = _outcome(system, Wishes(users, days, seed))
             system.start_dagster()
             if once:
@@ -87,4 +89,6 @@ def _print_report(system: RunningSystem, outcome: Outcome) -> None:
     print_line(f'             curl -H "x-dashboard-token: {secret}" {system.url}/v1/metrics/experiments')
     lake = str(system.settings.lake)
     print_line(f"Lake:        polars.scan_parquet(pipeline.lake.table.Lake({lake!r}).snapshot().paths())")
+    print_line(f"Campaigns:   tenant {CAMPAIGN_TENANT}, API key {DEMO_KEY}")
+    print_line(f'             curl -H "X-API-Key: {DEMO_KEY}" {system.url}/api/experiments')
     print_line("Ctrl-C stops everything; `./tidemark demo` brings it back in seconds.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from cli.demo.campaign import make_campaign_tenant
 from cli.demo.delivery import Delivered, send
 from cli.demo.experiments import Experiments, read_experiments
 from cli.demo.folder import DemoError, DemoFolder, Wishes, choose_plan
@@ -59,6 +60,7 @@ def run_demo(system: RunningSystem, wishes: Wishes, clock: Clock = utc_now) -> O
     Raises DemoError when the home holds data that is not a demo's, DeliveryError when the API refuses, and what the
     import raises.
     """
+    make_campaign_tenant(system.database_url)
     folder = DemoFolder(system.settings.home / "demo")
     plan = choose_plan(folder, wishes, _has_data(system.database_url), clock)
     if folder.is_done():

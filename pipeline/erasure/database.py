@@ -1,8 +1,8 @@
 """The person in Postgres: counted, and taken out of every table in one transaction.
 
-What counts events without holding them (the statistics of retail sites, the books of removed events) is set right in
-the same transaction, exactly once, however often an erasure is interrupted. Bytes that Postgres keeps of deleted rows
-are the business of `pipeline.erasure.scrub`.
+What counts events without holding them (statistics of retail sites, counts of campaigns, the books of removed events)
+is set right in the same transaction, exactly once, however often an erasure is interrupted. Bytes that Postgres keeps
+of deleted rows are the business of `pipeline.erasure.scrub`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from pipeline.erasure.campaigns import remove_from_campaigns
 from pipeline.erasure.person import REPLACEMENT, Person
 from pipeline.ingestion.dead_letters import add_to_totals, book
 from pipeline.refresh import stale_days
@@ -32,6 +33,8 @@ HOLDERS = (
     "dead_letters",
     "retail_site_users",
     "retail_path_views",
+    "campaign_user_days",
+    "campaign_counts",
 )
 READ_ROWS = 500
 
@@ -72,6 +75,7 @@ def settle(
             connection.execute(statement("erasure/redact_paths"), {**key, "replacement": REPLACEMENT})
         counts["retail_path_views"] = connection.execute(statement("erasure/remove_empty_paths"), tenant).rowcount
         connection.execute(statement("erasure/remove_empty_sites"), tenant)
+        counts["campaign_user_days"] = remove_from_campaigns(connection, person)
         connection.execute(statement("erasure/book_erased"), tenant)
         connection.execute(statement("erasure/remember_ids"), tenant)
         counts["assignments"] = connection.execute(statement("erasure/remove_assignments"), key).rowcount

@@ -26,7 +26,7 @@ Account = TypeVar("Account", bound=tuple[str, date])
 
 
 class DeadLetter(NamedTuple):
-    """One refused event; fields in the order of `sql/dead_letters/copy_dead_letters.sql`.
+    """One refused event; its fields are columns of `dead_letters`.
 
     `envelope` is a JSON object: the fields that the events of its request share. `event` is the event, byte by byte as
     it was sent, and `event_index` its place in the request. `received_at` is aware.
@@ -95,9 +95,9 @@ def keep(connection: psycopg.Connection, letters: Sequence[DeadLetter], cap: Cap
     """
     if not letters:
         return 0
-    with connection.cursor().copy(statement("dead_letters/copy_dead_letters")) as copy:
-        for letter in letters:
-            copy.write_row(letter._replace(reason=storable_reason(letter.reason)))
+    storable = [letter._replace(reason=storable_reason(letter.reason)) for letter in letters]
+    columns = dict(zip(DeadLetter._fields, map(list, zip(*storable, strict=True)), strict=True))
+    connection.execute(statement("dead_letters/add_letters"), columns)
     added: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for letter in letters:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 
+from pipeline.ingestion.campaign_counts import count_campaign_events, may_hold_campaign_events
 from pipeline.ingestion.dead_letters import DEFAULT_CAP, Cap, DeadLetter, book, keep
 from pipeline.ingestion.event_staging import EventRow, Lot, prepare_to_begin, stage_and_store
 from pipeline.ingestion.retail_stats import count_visits, may_hold_visits
@@ -134,6 +135,8 @@ def write(
             statement("ingest/add_to_ledger"),
             {**key._asdict(), "conflict": conflict[key], "rejected": refused[key]},
         )
+    if any(may_hold_campaign_events(lot.rows) for lot in lots):
+        count_campaign_events(connection)  # after all that is booked by slot, before the letters: one order for all
     book(connection, not_kept=rejected)
     dropped = keep(connection, letters, cap)  # after the ledger, as in a replay: all writers lock in one order
     witnesses = (Witness(booking.tenant_id, booking.witness) for booking in bookings if booking.witness)

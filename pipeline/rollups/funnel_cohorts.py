@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import count
 
 from pipeline.clock import day_start
 from pipeline.rollups.funnels import Funnels
 
 BUCKET_EVENTS = 4_000_000
-_OF_JOURNEYS = (
-    "funnel_stamps", "funnel_variants", "funnel_dimensions", "funnel_audiences", "funnel_people", "funnel_events",
-    "funnel_entries", "funnel_chains",
-)  # fmt: skip
+HASH_SHIFT = 7  # leaves 57 bits, beside which the number of the funnel has room
+STEPS_AT_A_TIME = 4  # as rollups/funnel_chains has them
+_OF_ENTRIES = ("stamps", "variants", "dimensions", "audiences")
 
 
 class FunnelCohorts:
@@ -36,6 +36,7 @@ class FunnelCohorts:
         paths_of: Callable[[Iterable[date]], list[str]],
         rows_of: Callable[[Iterable[date]], int],
         bucket_events: int = BUCKET_EVENTS,
+        hash_shift: int = HASH_SHIFT,
     ) -> None:
         self._run = run
         self._funnels = funnels
@@ -43,6 +44,7 @@ class FunnelCohorts:
         self._paths_of = paths_of
         self._rows_of = rows_of
         self._bucket_events = bucket_events
+        self._hash_shift = hash_shift
         run("rollups/create_funnel_cohorts")
 
     def add(self, days: Sequence[date]) -> None:
@@ -55,13 +57,22 @@ class FunnelCohorts:
         for name in ("stamps", "variants", "audiences", "reached"):
             self._run(f"rollups/create_funnel_{name}")
         for bucket in range(buckets):
-            self._run(
-                "rollups/funnel_journeys", entered=entered, followed=followed, entries_end=end, **self._validity,
-                buckets=buckets, bucket=bucket,
-            )  # fmt: skip
-            for name in _OF_JOURNEYS:
-                self._run(f"rollups/{name}")
-            for step_number in range(3, self._funnels.deepest + 1):
-                self._run("rollups/funnel_chains_next", step_number=step_number)
+            users = self._number(followed, buckets=buckets, bucket=bucket)
+            self._run("rollups/funnel_entered", paths=entered, **self._validity, **users)
+            self._run("rollups/funnel_followed", paths=followed, entries_end=end, **self._validity, **users)
+            for name in _OF_ENTRIES:
+                self._run(f"rollups/funnel_{name}")
+            self._run("rollups/create_funnel_chains")
+            for step_number in range(1, self._funnels.deepest, STEPS_AT_A_TIME):
+                self._run("rollups/funnel_chains", step_number=step_number)
             self._run("rollups/funnel_reached")
         self._run("rollups/funnel_cohorts")
+
+    def _number(self, paths: list[str], **bucket: int) -> dict[str, int]:
+        """Make funnel_people; return the parameters with which statements give each user of the bucket its number."""
+        for salt in count():
+            users = {"salt": salt, "shift": self._hash_shift, **bucket}
+            self._run("rollups/funnel_people", paths=paths, **users)
+            if self._run("rollups/funnel_ambiguous_people") == [(0,)]:
+                return users
+        raise AssertionError("salts do not end")

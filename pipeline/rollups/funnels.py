@@ -20,8 +20,8 @@ import pyarrow as pa
 VERSION = 1
 LONGEST_WINDOW = timedelta(days=30)
 LONGEST_NAME = 200
-MAXIMUM_FUNNELS = 50
-MAXIMUM_STEPS = 20  # below 32, which the moments of rollups/funnel_journeys rely on
+MAXIMUM_FUNNELS = 50  # below 64, which the persons of rollups/funnel_entered rely on
+MAXIMUM_STEPS = 20  # below 32, which the moments of rollups/funnel_entered rely on
 DAY = timedelta(days=1)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
 _WINDOW = re.compile(r"([1-9][0-9]{0,5})([mhd])")

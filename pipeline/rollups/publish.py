@@ -115,7 +115,7 @@ def _replace(connection: psycopg.Connection, staged: StagedRollup, started: floa
         statement(staged.job.deletion),
         {"days": list(staged.window.days()), "metrics": list(staged.job.metrics)},
     )
-    _copy(connection, staged)
+    _insert(connection, staged)
     scope = {
         "run_id": run.run_id, "job_names": _writers(staged), "started_at": run.started_at,
         "window_start": run.window_start, "window_end": run.window_end, "days": run.days,
@@ -163,11 +163,9 @@ def _writers(staged: StagedRollup) -> list[str]:
     return [job.run_name for job in writers(staged.job.table)]
 
 
-def _copy(connection: psycopg.Connection, staged: StagedRollup) -> None:
-    columns = [staged.rows.column(name).to_pylist() for name in staged.job.columns]
-    with connection.cursor().copy(statement(f"publish/{staged.job.table}_copy")) as copy:
-        for row in zip(*columns, strict=True):
-            copy.write_row((*row, staged.run_id))
+def _insert(connection: psycopg.Connection, staged: StagedRollup) -> None:
+    columns = {name: staged.rows.column(name).to_pylist() for name in staged.job.columns}
+    connection.execute(statement(f"publish/{staged.job.table}_insert"), {**columns, "run_id": staged.run_id})
 
 
 def _published(run: Run, rows_written: int, seconds: float | None) -> PublishedRollup:

@@ -2,25 +2,7 @@
 -- Grain: one row; three JSON lists in one order. The revision changes with every change to an experiment or a variant.
 -- Parameters: tenant_id text, users json (list of anonymous_user_id).
 SELECT
-    md5(
-        concat(
-            (
-                SELECT string_agg(concat(experiments.ctid, experiments.xmin), ',' ORDER BY experiments.experiment_id)
-                FROM experiments
-                WHERE experiments.tenant_id = %(tenant_id)s
-            ),
-            ';',
-            (
-                SELECT string_agg(
-                    concat(experiment_variants.ctid, experiment_variants.xmin),
-                    ','
-                    ORDER BY experiment_variants.experiment_id, experiment_variants.variant_id
-                )
-                FROM experiment_variants
-                WHERE experiment_variants.tenant_id = %(tenant_id)s
-            )
-        )
-    ) AS revision,
+    experiments_revision(%(tenant_id)s) AS revision,
     coalesce(json_agg(assignments.anonymous_user_id)::text, '[]') AS users,
     coalesce(json_agg(assignments.experiment_id)::text, '[]') AS experiment_ids,
     coalesce(json_agg(assignments.variant_id)::text, '[]') AS variant_ids

@@ -1,6 +1,6 @@
 -- Ordered funnel rows of a window of cohort days; complete: a run of the job has seen the end of the last window.
 -- Grain: one row per day, funnel, step and dimension, in that order; the overall row of a step comes first.
--- Parameters: tenant_id text, funnel_name text (NULL: all), first_day, last_day date (both included).
+-- Parameters: variants_of text (NULL: all; else overall rows and those of this experiment), tenant_id text, funnel_name text (NULL: all), first_day, last_day date (both included).
 SELECT
     funnel_cohort_rollups.day,
     funnel_cohort_rollups.funnel_name,
@@ -24,6 +24,11 @@ SELECT
 FROM funnel_cohort_rollups
 WHERE funnel_cohort_rollups.tenant_id = %(tenant_id)s
     AND (%(funnel_name)s::text IS NULL OR funnel_cohort_rollups.funnel_name = %(funnel_name)s)
+    AND (
+        %(variants_of)s::text IS NULL
+        OR funnel_cohort_rollups.experiment_id IS NULL
+        OR funnel_cohort_rollups.experiment_id = %(variants_of)s
+    )
     AND funnel_cohort_rollups.day BETWEEN %(first_day)s AND %(last_day)s
 ORDER BY
     funnel_cohort_rollups.day,

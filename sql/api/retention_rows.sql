@@ -1,6 +1,6 @@
 -- Retention rows of a window of cohort days; complete: a run of the job has seen the end of the day looked at.
 -- Grain: one row per day, period and dimension, in that order; the overall row of a period comes first.
--- Parameters: tenant_id text, first_day, last_day date (both included).
+-- Parameters: variants_of text (NULL: all; else overall rows and those of this experiment), tenant_id text, first_day, last_day date (both included).
 SELECT
     retention_rollups.day,
     retention_rollups.days_after,
@@ -21,6 +21,11 @@ SELECT
     retention_rollups.run_id
 FROM retention_rollups
 WHERE retention_rollups.tenant_id = %(tenant_id)s
+    AND (
+        %(variants_of)s::text IS NULL
+        OR retention_rollups.experiment_id IS NULL
+        OR retention_rollups.experiment_id = %(variants_of)s
+    )
     AND retention_rollups.day BETWEEN %(first_day)s AND %(last_day)s
 ORDER BY
     retention_rollups.day,

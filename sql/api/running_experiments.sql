@@ -16,7 +16,12 @@ SELECT
             )
         ) FILTER (WHERE experiment_variants.variant_id IS NOT NULL),
         '[]'
-    ) AS variants
+    ) AS variants,
+    experiments.traffic_allocation,
+    experiments.allocation_salt,
+    experiments.layer,
+    coalesce(experiments.layer_from, 0) AS layer_from,
+    coalesce(experiments.layer_to, 1) AS layer_to
 FROM experiments
 LEFT JOIN experiment_variants
     ON experiment_variants.tenant_id = experiments.tenant_id
@@ -27,5 +32,10 @@ GROUP BY
     experiments.experiment_id,
     experiments.start_at,
     experiments.end_at,
-    experiments.targeting
+    experiments.targeting,
+    experiments.traffic_allocation,
+    experiments.allocation_salt,
+    experiments.layer,
+    experiments.layer_from,
+    experiments.layer_to
 ORDER BY experiments.experiment_id

@@ -28,4 +28,11 @@ SELECT
 FROM retail_site_users
 WHERE tenant_id = %(tenant_id)s
     AND user_key = sha256(convert_to(%(user_id)s, 'UTF8'))
+UNION ALL
+SELECT
+    'campaign_user_days',
+    count(*)
+FROM campaign_user_days
+WHERE tenant_id = %(tenant_id)s
+    AND user_key = encode(substr(sha256(convert_to(%(user_id)s, 'UTF8')), 1, 16), 'hex')::uuid
 ORDER BY name

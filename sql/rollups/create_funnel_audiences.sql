@@ -5,6 +5,5 @@ CREATE OR REPLACE TABLE funnel_audiences (
     audience BIGINT,
     tenant_id VARCHAR,
     funnel_number INTEGER,
-    funnel_name VARCHAR,
-    window_us BIGINT
+    funnel_name VARCHAR
 )

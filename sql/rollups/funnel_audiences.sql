@@ -1,28 +1,25 @@
--- Adds to funnel_audiences the tenants and funnels that are entered in funnel_journeys and were not before.
+-- Adds to funnel_audiences the tenants of funnel_people that were not there before, each with every ordered funnel.
 -- Grain and key: one row per (tenant_id, funnel_number). A number once given stays.
 -- Parameters: none.
 INSERT INTO funnel_audiences
 SELECT
     (SELECT count(*) FROM funnel_audiences) + row_number() OVER () AS audience,
-    entered.tenant_id,
-    entered.funnel_number,
-    entered.funnel_name,
-    entered.window_us
+    tenants.tenant_id,
+    funnels.funnel_number,
+    funnels.funnel_name
 FROM (
+    SELECT DISTINCT tenant_id
+    FROM funnel_people
+) AS tenants
+CROSS JOIN (
     SELECT DISTINCT
-        funnel_journeys.tenant_id,
-        funnel_steps.funnel_number,
-        funnel_steps.funnel_name,
-        funnel_steps.window_us
-    FROM funnel_journeys
-    INNER JOIN funnel_steps
-        ON funnel_steps.funnel_number = funnel_journeys.funnel_number
-    WHERE funnel_journeys.experiment_map IS NOT NULL
-        AND funnel_steps.step_number = 1
-) AS entered
+        funnel_number,
+        funnel_name
+    FROM funnel_steps
+    WHERE ordered
+) AS funnels
 WHERE NOT EXISTS (
     SELECT 1
     FROM funnel_audiences
-    WHERE funnel_audiences.tenant_id = entered.tenant_id
-        AND funnel_audiences.funnel_number = entered.funnel_number
+    WHERE funnel_audiences.tenant_id = tenants.tenant_id
 )

@@ -2,20 +2,79 @@
 -- with colons give two variants of a cohort one dimension_key, the one whose experiment_id sorts first stays.
 -- Grain and key: those of the table. Exact medians do not spill to disk: never over many days at once. Parameters: none.
 INSERT INTO funnel_cohorts
-WITH counted AS (
+WITH medians AS MATERIALIZED (
     SELECT
         audience,
         day_number,
         dimension,
         step_number,
         count(*) AS users_count,
-        quantile_cont(gap_us, 0.5) / 1e6 AS median_seconds
+        count(second_gap_us) AS second_users,
+        quantile_cont(second_gap_us, 0.5) / 1e6 AS second_median,
+        count(third_gap_us) AS third_users,
+        quantile_cont(third_gap_us, 0.5) / 1e6 AS third_median,
+        count(fourth_gap_us) AS fourth_users,
+        quantile_cont(fourth_gap_us, 0.5) / 1e6 AS fourth_median,
+        count(fifth_gap_us) AS fifth_users,
+        quantile_cont(fifth_gap_us, 0.5) / 1e6 AS fifth_median
     FROM funnel_reached
     GROUP BY
         audience,
         day_number,
         dimension,
         step_number
+),
+
+counted AS (
+    SELECT
+        audience,
+        day_number,
+        dimension,
+        step_number,
+        users_count,
+        NULL AS median_seconds
+    FROM medians
+    WHERE step_number = 1
+    UNION ALL
+    SELECT
+        audience,
+        day_number,
+        dimension,
+        step_number + 1 AS step_number,
+        second_users AS users_count,
+        second_median AS median_seconds
+    FROM medians
+    WHERE second_users > 0
+    UNION ALL
+    SELECT
+        audience,
+        day_number,
+        dimension,
+        step_number + 2 AS step_number,
+        third_users AS users_count,
+        third_median AS median_seconds
+    FROM medians
+    WHERE third_users > 0
+    UNION ALL
+    SELECT
+        audience,
+        day_number,
+        dimension,
+        step_number + 3 AS step_number,
+        fourth_users AS users_count,
+        fourth_median AS median_seconds
+    FROM medians
+    WHERE fourth_users > 0
+    UNION ALL
+    SELECT
+        audience,
+        day_number,
+        dimension,
+        step_number + 4 AS step_number,
+        fifth_users AS users_count,
+        fifth_median AS median_seconds
+    FROM medians
+    WHERE fifth_users > 0
 ),
 
 named AS (

@@ -1,22 +1,18 @@
--- Makes funnel_people: who in funnel_journeys enters which ordered funnel, numbered.
--- Grain and key: one row per (tenant_id, anonymous_user_id, funnel_number).
--- Parameters: none.
+-- Makes funnel_people: a number for every user of one bucket, from a hash; `users` above 1 is a number that several have,
+-- and then the numbers of another salt are to be taken. '' is nobody.
+-- Grain and key: one row per who. Parameters: paths text[], salt, shift (bits of the hash not to use, at least 7),
+-- buckets, bucket bigint.
 CREATE OR REPLACE TABLE funnel_people AS
 SELECT
-    row_number() OVER () AS person,
-    entering.tenant_id,
-    entering.anonymous_user_id,
-    entering.funnel_number,
-    funnel_audiences.audience,
-    funnel_audiences.window_us
+    CAST(hash(tenant_id, anonymous_user_id, $salt) >> $shift AS BIGINT) AS who,
+    min(tenant_id) AS tenant_id,
+    count(*) AS users
 FROM (
     SELECT DISTINCT
         tenant_id,
-        anonymous_user_id,
-        funnel_number
-    FROM funnel_journeys
-    WHERE experiment_map IS NOT NULL
-) AS entering
-INNER JOIN funnel_audiences
-    ON funnel_audiences.tenant_id = entering.tenant_id
-    AND funnel_audiences.funnel_number = entering.funnel_number
+        anonymous_user_id
+    FROM read_parquet($paths)
+    WHERE anonymous_user_id <> ''
+        AND ($buckets = 1 OR hash(anonymous_user_id) % $buckets = $bucket)
+)
+GROUP BY who

@@ -1,4 +1,4 @@
--- Adds to funnel_stamps the sets of variants that entries in funnel_journeys carry and no entry before them did.
+-- Adds to funnel_stamps the sets of variants that entries in funnel_entered carry and no entry before them did.
 -- Grain and key: one row per experiment_map. A number once given stays: people in other buckets were counted by it.
 -- Parameters: none.
 INSERT INTO funnel_stamps
@@ -7,11 +7,10 @@ SELECT
     carried.experiment_map
 FROM (
     SELECT DISTINCT experiment_map
-    FROM funnel_journeys
-    WHERE experiment_map IS NOT NULL
+    FROM funnel_entered
 ) AS carried
 WHERE NOT EXISTS (
     SELECT 1
     FROM funnel_stamps
-    WHERE funnel_stamps.experiment_map = carried.experiment_map
+    WHERE funnel_stamps.experiment_map IS NOT DISTINCT FROM carried.experiment_map
 )

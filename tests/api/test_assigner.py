@@ -53,7 +53,7 @@ async def raw_connection(database_url: str) -> AsyncIterator[psycopg.AsyncConnec
 
 
 async def ask_all(assigner: Assigner, *subjects: Subject) -> list[Outcome]:
-    return await asyncio.gather(*(assigner.assign(each, NOW) for each in subjects), return_exceptions=True)
+    return await asyncio.gather(*(assigner.assign("default", each, NOW) for each in subjects), return_exceptions=True)
 
 
 def ask_together(database_url: str | None, *subjects: Subject, **options: Any) -> list[Outcome]:
@@ -212,19 +212,19 @@ def test_the_running_experiments_are_known_without_asking_and_soon_after_a_chang
     async def run() -> list[tuple[str, ...] | None]:
         database = Database(database_url)
         cache = ExperimentCache(database)
-        seen = [cache.running_ids()]
+        seen = [cache.running_ids("default")]
         await database.open()
         await cache.start()
-        await asyncio.to_thread(wait_until, lambda: cache.running_ids() is not None)
-        seen.append(cache.running_ids())
+        await asyncio.to_thread(wait_until, lambda: cache.running_ids("default") is not None)
+        seen.append(cache.running_ids("default"))
         connection.execute("UPDATE experiments SET status = 'RUNNING' WHERE experiment_id = 'paused'")
-        await asyncio.to_thread(wait_until, lambda: cache.running_ids() != seen[1])
-        seen.append(cache.running_ids())
+        await asyncio.to_thread(wait_until, lambda: cache.running_ids("default") != seen[1])
+        seen.append(cache.running_ids("default"))
         await cache.close()
         await database.close()
         with pytest.raises(DatabaseUnavailableError):
             await cache.refresh()
-        return [*seen, cache.running_ids()]
+        return [*seen, cache.running_ids("default")]
 
     running = ("a_without_variants", "b")
     assert asyncio.run(run()) == [None, running, (*running, "paused"), (*running, "paused")]
@@ -239,14 +239,14 @@ def test_users_are_found_by_index_however_small_the_table_was_at_first(
     async def run() -> None:
         async with assigner_of(database_url) as assigner:
             for number in range(30):
-                await assigner.assign(subject(f"early_{number}"), NOW)
+                await assigner.assign("default", subject(f"early_{number}"), NOW)
             with connection.cursor().copy(
                 "COPY assignments (anonymous_user_id, experiment_id, variant_id) FROM STDIN"
             ) as copy:
                 for number in range(10_000):
                     copy.write_row((f"user_{number}", "exp", "A"))
             for number in range(10):
-                await assigner.assign(subject(f"user_{number}"), NOW)
+                await assigner.assign("default", subject(f"user_{number}"), NOW)
 
     asyncio.run(run())
 

@@ -55,21 +55,21 @@ def test_a_frozen_and_a_stopped_postgres_give_503_in_time_and_nothing_is_left_be
         before = ask_many(client, "before")
         assert {response.status_code for response in before} == {200}
         experiments = app.services.experiments
-        assert experiments.running_ids() == ("exp",)
+        assert experiments.running_ids("default") == ("exp",)
 
         postgres.freeze()
         try:
             for wave in range(4):
                 assert_all_unavailable(ask_many(client, f"frozen_{wave}"))
                 assert client.get("/health").status_code == 200
-            assert experiments.running_ids() == ("exp",)
+            assert experiments.running_ids("default") == ("exp",)
         finally:
             postgres.thaw()
         wait_until(lambda: ask(client, "thawed").status_code == 200, "an answer after the freeze")
 
         postgres.stop()
         assert_all_unavailable(ask_many(client, "stopped"))
-        assert experiments.running_ids() == ("exp",)
+        assert experiments.running_ids("default") == ("exp",)
         postgres.start()
         wait_until(lambda: ask(client, "restarted").status_code == 200, "an answer after the restart")
 

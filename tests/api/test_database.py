@@ -24,10 +24,10 @@ def test_queries_that_nobody_waits_for_are_stopped_and_free_their_connections(
     async def run() -> list[object]:
         database = Database(database_url)
         await database.open()
-        slow = [database.run(sleep, seconds=1.0) for _ in range(POOL_SIZE)]
+        slow = [database.run(sleep, (), seconds=1.0) for _ in range(POOL_SIZE)]
         outcomes = await asyncio.gather(*slow, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [DatabaseUnavailableError] * POOL_SIZE
-        given = await asyncio.gather(*(database.run(answer) for _ in range(POOL_SIZE)))
+        given = await asyncio.gather(*(database.run(answer, ()) for _ in range(POOL_SIZE)))
         await database.close()
         return given
 
@@ -44,7 +44,7 @@ def test_a_request_that_leaves_takes_its_query_with_it(database_url: str) -> Non
     async def run() -> None:
         database = Database(database_url)
         await database.open()
-        asked = asyncio.create_task(database.run(sleep, seconds=600))
+        asked = asyncio.create_task(database.run(sleep, (), seconds=600))
         await started.wait()
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):

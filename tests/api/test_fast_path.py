@@ -79,7 +79,7 @@ def str_of(body: bytes) -> str:
 
 def outcome(read: Any, body: bytes) -> tuple[str, object]:
     try:
-        batch: EventBatch = read(body, NOW)
+        batch: EventBatch = read(body, "default", NOW)
     except InvalidRequestError as error:
         return "refused", error.message
     rows = [row._replace(properties=json.loads(row.properties), context=json.loads(row.context)) for row in batch.rows]
@@ -123,5 +123,5 @@ def test_usual_batches_take_the_fast_path_and_keep_every_number() -> None:
         b'"properties":{"n":1.10,"big":123456789012345678901234567890,"e":1E5}}]}'
     )
     for read in (accept_batch, validate_batch):
-        properties = read(body, NOW).rows[0].properties
+        properties = read(body, "default", NOW).rows[0].properties
         assert properties == '{"n":1.10,"big":123456789012345678901234567890,"e":1E5}'

@@ -135,9 +135,10 @@ def test_any_batch_is_cut_as_a_json_reader_reads_it(
 def test_a_made_event_id_is_the_same_when_the_letter_is_read_again() -> None:
     late = '{"event_name": "app_opened", "occurred_at": "2026-02-20T10:00:00Z"}'
     body = f'{{"anonymous_user_id":" u ","session_id":"s","sent_at":"2026-02-18","events":[{GOOD},{late}]}}'.encode()
-    first = validate_batch(body, NOW)
+    first = validate_batch(body, "default", NOW)
     assert list(first.errors) == [1]
     (letter,) = dead_letters("mobile", "default", NOW, body, first.errors)
     later = datetime(2026, 2, 21, tzinfo=UTC)
-    again: EventBatch = validate_batch(single_event_body(letter.envelope, letter.event), later, letter.event_index)
-    assert [row.event_id for row in again.rows] == [validate_batch(body, later).rows[1].event_id]
+    alone = single_event_body(letter.envelope, letter.event)
+    again: EventBatch = validate_batch(alone, "default", later, letter.event_index)
+    assert [row.event_id for row in again.rows] == [validate_batch(body, "default", later).rows[1].event_id]

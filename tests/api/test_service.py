@@ -11,12 +11,17 @@ import pytest
 from fastapi import Request
 from pydantic import BaseModel
 
+from api.access.admin_models import AdminKey, AdminKeys, AdminTenant, AdminTenants, NewAdminKey
 from api.app import create_app
 from api.assignment.models import AssignmentRequest, AssignmentResponse
+from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, CampaignHealthResponse
+from api.campaign.route import CampaignErrorBody
+from api.campaign.summary_models import AnalyticsSummaryResponse
 from api.errors import ErrorBody
 from api.health import HealthResponse
 from api.ingestion.models import EventsRequest, EventsResponse
 from api.metrics.models import (
+    CatalogueResponse,
     DailyResponse,
     ExperimentsResponse,
     FunnelsResponse,
@@ -62,7 +67,7 @@ def test_health_needs_no_database(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "title"),
     [
-        ("GET", "/", 404, "Not Found"),
+        ("GET", "/nowhere", 404, "Not Found"),
         ("GET", "/v1/events/", 404, "Not Found"),
         ("POST", "/v2/events", 404, "Not Found"),
         ("GET", "/v1/events", 405, "Method Not Allowed"),
@@ -150,12 +155,15 @@ def test_the_log_level_is_that_of_the_settings(capfd: pytest.CaptureFixture[str]
     assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["loud"]
 
 
+ERRORS = {"ErrorBody", "VisitErrors", "StatsError", "CampaignErrorBody"}
 MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
-        AssignmentResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
+        AssignmentResponse, CatalogueResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
         HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
         RunResponse, RunsResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
+        AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse, CampaignBatchResponse, CampaignErrorBody,
+        AdminTenant, AdminTenants, AdminKey, AdminKeys, NewAdminKey,
     )
 }  # fmt: skip
 
@@ -167,16 +175,20 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
     }
     assert set(operations) == {
         ("get", "/health"), ("get", "/ready"), ("post", "/v1/assignment"), ("post", "/v1/events"),
-        ("post", "/event"), ("get", "/stats"), ("get", "/v1/metrics/summary"),
+        ("post", "/event"), ("get", "/stats"), ("get", "/v1/metrics/summary"), ("get", "/v1/metrics/catalogue"),
         ("get", "/v1/metrics/daily"), ("get", "/v1/metrics/experiments"), ("get", "/v1/metrics/funnels"),
         ("get", "/v1/metrics/funnels/ordered"), ("get", "/v1/metrics/retention"),
         ("get", "/v1/runs"), ("get", "/v1/runs/{run_id}"),
+        ("get", "/api/admin/tenants"), ("post", "/api/admin/tenants"), ("patch", "/api/admin/tenants/{tenant_id}"),
+        ("get", "/api/admin/keys"), ("post", "/api/admin/keys"), ("delete", "/api/admin/keys/{key_id}"),
+        ("post", "/api/admin/keys/{key_id}/rotate"),
+        ("get", "/api/health"), ("get", "/api/analytics/summary"), ("post", "/api/events"), ("post", "/api/events/batch"),
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert "422" not in operation["responses"], path
         for status, answer in operation["responses"].items():
             name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
-            assert (name in {"ErrorBody", "VisitErrors", "StatsError"}) is (status not in {"200", "202"})
+            assert (name in ERRORS) is (status not in {"200", "201", "202"})
             for example in schema["components"]["schemas"][name]["examples"]:
                 MODELS[name].model_validate(example)
 

@@ -37,7 +37,7 @@ def test_statistics_are_read_from_the_order_of_the_index(
         database = Database(database_url)
         await database.open()
         try:
-            return await database.run(explain)
+            return await database.run(explain, "default")
         finally:
             await database.close()
 

@@ -107,7 +107,7 @@ def test_everything_happens_inside_the_period_and_arrives_after_it_happened(mont
 def test_every_batch_passes_the_validation_of_the_api(month: list[Life]) -> None:
     for life in month[:400]:
         for batch in life.batches:
-            judged = validate_batch(msgspec.json.encode(event_body(batch)), batch.arrivals[0])
+            judged = validate_batch(msgspec.json.encode(event_body(batch)), "default", batch.arrivals[0])
             assert judged.errors == {}
             assert [row.occurred_at for row in judged.rows] == [event.occurred_at for event in batch.events]
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.engine import duckdb_engine, scratch_folder
-from pipeline.rollups.funnel_cohorts import FunnelCohorts
+from pipeline.rollups.funnel_cohorts import HASH_SHIFT, FunnelCohorts
 from pipeline.rollups.funnels import MAXIMUM_STEPS, Funnels, parse_funnels
 from pipeline.rollups.jobs import Window
 from pipeline.settings import Settings
@@ -63,6 +63,7 @@ class Bench:
     def __init__(self, engine: duckdb.DuckDBPyConnection, folder: Path, events: Iterable[Event]) -> None:
         self._engine = engine
         self._files: dict[date, tuple[str, int]] = {}
+        self.salts: list[int] = []
         by_day: dict[date, list[dict[str, Any]]] = {START.date(): []}
         for event in events:
             row = {
@@ -75,13 +76,15 @@ class Bench:
             pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
             self._files[day] = (str(path), len(rows))
 
-    def compute(self, funnels: Funnels, days: Sequence[date], bucket_events: int = 10**9) -> Rows:
+    def compute(
+        self, funnels: Funnels, days: Sequence[date], bucket_events: int = 10**9, hash_shift: int = HASH_SHIFT
+    ) -> Rows:
         """{(tenant, day, funnel, dimension, step number): (users, median seconds)} of what somebody reached."""
         self._engine.register("funnel_steps", funnels.table())
         cohorts = FunnelCohorts(
             self._run, funnels, oldest=START - 100 * DAY, newest=START + 100 * DAY, paths_of=self._paths_of,
             rows_of=lambda chosen: sum(self._files[day][1] for day in chosen if day in self._files),
-            bucket_events=bucket_events,
+            bucket_events=bucket_events, hash_shift=hash_shift,
         )  # fmt: skip
         cohorts.add(days)
         rows = self._engine.sql(
@@ -94,8 +97,10 @@ class Bench:
     def _paths_of(self, days: Iterable[date]) -> list[str]:
         return [self._files[day][0] for day in days if day in self._files] or [self._files[START.date()][0]]
 
-    def _run(self, name: str, **parameters: object) -> None:
-        self._engine.execute(statement(name), parameters)
+    def _run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - what DuckDB takes
+        if name == "rollups/funnel_people":
+            self.salts.append(parameters["salt"])
+        return self._engine.execute(statement(name), parameters).fetchall()
 
 
 @pytest.fixture
@@ -288,6 +293,31 @@ def test_the_longest_funnel_is_followed_to_its_end(engine: duckdb.DuckDBPyConnec
     assert {key[4]: row for key, row in found.items()} == {
         number: (1, None if number == 1 else 0.0) for number in range(1, MAXIMUM_STEPS + 1)
     }
+
+
+def test_users_whose_hashes_are_equal_are_counted_as_two(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """With six bits of the hash twenty users share numbers until a salt tells them apart; the odd ones never go on."""
+    events = [at(0, 1, "one", f"user {number}") for number in range(20)]
+    events += [at(0, 2, "two", f"user {number}") for number in range(0, 20, 2)]
+    bench = Bench(engine, tmp_path, events)
+    found = bench.compute(configured(("f", "24h", STEPS)), days_from_start(1), hash_shift=58)
+    assert bench.salts == list(range(len(bench.salts)))
+    assert len(bench.salts) > 1
+    assert list(found.values()) == [(20, None), (10, 3600.0)]
+
+
+def test_moments_in_another_order_than_that_of_their_sort_are_an_error(
+    engine: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    events = [at(0, hours, name, "ann") for hours, name in ((1, "one"), (2, "two"), (3, "one"), (4, "three"))]
+    Bench(engine, tmp_path, events).compute(configured(("f", "24h", STEPS)), days_from_start(1))
+    sql, sorted_by = statement("rollups/funnel_chains"), "person,\n            moment DESC"
+    assert sql.count(sorted_by) == 1
+    for wrong in ("person,\n            moment", "person DESC,\n            moment DESC"):
+        events = [*events, at(0, 1, "one", "bob")]
+        Bench(engine, tmp_path, events).compute(configured(("f", "24h", STEPS)), days_from_start(1))
+        with pytest.raises(duckdb.Error, match="not in the order of their sort"):
+            engine.execute(sql.replace(sorted_by, wrong), {"step_number": 1})
 
 
 def test_configured_funnels_are_published_beside_the_core_journey(

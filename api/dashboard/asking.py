@@ -1,0 +1,33 @@
+"""The address of the question "where does this number come from?"."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import urlencode
+
+
+def ask(
+    metric: str,
+    *,
+    day: date | str | None = None,
+    days: int | None = None,
+    dimension: str | None = None,
+    experiment: str | None = None,
+    variant: str | None = None,
+    funnel: str | None = None,
+    step: str | None = None,
+    days_after: int | None = None,
+) -> str:
+    """Return where a number of the catalogue is explained: one of a UTC day, or one derived over a window of `days`."""
+    given = {
+        "metric": metric,
+        "day": day,
+        "days": days,
+        "dimension": dimension,
+        "experiment": experiment,
+        "variant": variant,
+        "funnel": funnel,
+        "step": step,
+        "days_after": days_after,
+    }
+    return f"/provenance?{urlencode({name: value for name, value in given.items() if value is not None})}"

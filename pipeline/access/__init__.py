@@ -1,0 +1,1 @@
+"""Tenants and their API keys: made, listed, rotated and revoked."""

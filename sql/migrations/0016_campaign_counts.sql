@@ -1,0 +1,72 @@
+-- What GET /api/analytics/summary answers from: campaign events counted as they are stored, so that no answer reads
+-- events, and an answer over any range of UTC days reads one row per day and variant (docs/adr/0020-campaign-counts.md).
+-- '' as experiment_id or variant is any of them; every event counts in up to four scopes.
+
+-- users[n]: users of the day who were active on none of the n - 1 days before it; beyond its end, its last element. The
+-- users of a range are then the sum of users[day - first day + 1]. first_users: those never active on an earlier day.
+-- converted_users and first_converted_users say the same of users with a conversion, and of days with one.
+CREATE TABLE campaign_counts (
+    tenant_id text NOT NULL,
+    experiment_id text COLLATE "C" NOT NULL,
+    day date NOT NULL,
+    variant text COLLATE "C" NOT NULL,
+    events bigint NOT NULL,
+    conversions bigint NOT NULL,
+    first_users bigint NOT NULL,
+    first_converted_users bigint NOT NULL,
+    users integer [] NOT NULL,
+    converted_users integer [] NOT NULL,
+    PRIMARY KEY (tenant_id, experiment_id, day, variant)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+-- On which UTC days a user was active in a scope, and on which of them converted. user_key: 16 bytes of the SHA-256 of
+-- the user's id, which may be longer than an index row; it leads, since one event concerns all scopes of its user.
+CREATE TABLE campaign_user_days (
+    tenant_id text NOT NULL,
+    user_key uuid NOT NULL,
+    experiment_id text COLLATE "C" NOT NULL,
+    variant text COLLATE "C" NOT NULL,
+    days datemultirange NOT NULL,
+    converted_days datemultirange NOT NULL,
+    PRIMARY KEY (tenant_id, user_key, experiment_id, variant)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- One row per tenant with campaign events, which whoever changes the tenant's counts holds until its commit.
+CREATE TABLE campaign_writers (
+    tenant_id text PRIMARY KEY,
+    changes bigint NOT NULL
+) WITH (fillfactor = 10);
+
+-- Adds users with gaps (days since they were active before, at most 400) to an array as in campaign_counts: added[i] users
+-- with gaps[i] count in its elements 1 to gaps[i]. The array becomes as long as the longest gap below 400, and one more.
+CREATE FUNCTION add_by_gap(known integer [], gaps integer [], added bigint []) RETURNS integer []
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    result integer [] := known;
+    changes integer [];
+    longest integer;
+    change integer := 0;
+BEGIN
+    SELECT max(gap) INTO longest FROM unnest(gaps, added) AS pairs (gap, users) WHERE users <> 0 AND gap < 400;
+    FOR place IN cardinality(known) + 1 .. least(longest + 1, 400) LOOP
+        result[place] := known[cardinality(known)];
+    END LOOP;
+    changes := array_fill(0, ARRAY[cardinality(result)]);
+    longest := 0;
+    FOR i IN 1 .. cardinality(gaps) LOOP
+        IF added[i] <> 0 THEN
+            changes[least(gaps[i], cardinality(result))] := changes[least(gaps[i], cardinality(result))] + added[i];
+            longest := greatest(longest, least(gaps[i], cardinality(result)));
+        END IF;
+    END LOOP;
+    FOR place IN REVERSE longest .. 1 LOOP
+        change := change + changes[place];
+        result[place] := result[place] + change;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
+CALL scope_by_tenant('campaign_counts');
+CALL scope_by_tenant('campaign_user_days');
+CALL scope_by_tenant('campaign_writers');
