@@ -26,6 +26,13 @@ class RawRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         self.app = self._answer
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request that FastAPI's routing found this route for: by itself it would use an app that it made."""
+        if scope["method"] in (self.methods or ()):
+            await self.app(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self.endpoint(Request(scope, receive))

@@ -1,8 +1,9 @@
 """How long the analytics summary takes over 90 days of campaign events: `python -m benchmarks.analytics`.
 
-Fills a tenant with a day of events at a time, each day counted in its transaction by the code that counts what comes
-through the API, late ones included. Then the API and Postgres are restarted, and every range and experiment is asked for
-once (cold), and over and over (warm). At the end, batches of 100 events are stored with and without counting.
+Fills a tenant with a day of events at a time, some of them late, each counted in its transaction by the code that
+counts what comes through the API. Then the API and Postgres are restarted (what the system caches of files stays), and
+ranges and experiments are asked for once (cold), and over and over (warm). At the end, batches of 100 events of now are
+stored with and without counting.
 """
 
 from __future__ import annotations

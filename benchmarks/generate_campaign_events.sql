@@ -30,21 +30,28 @@ SELECT
 FROM (
     SELECT
         numbers.number,
-        hashint8(numbers.number + (%(day)s::date - '2000-01-01'::date) * 100000007::bigint) & 2147483647 AS dice,
+        hashint8(numbers.number + numbers.day_number * 100000007::bigint) & 2147483647 AS dice,
         visits.visitor,
         visits.visitor %% 6 AS experiment
-    FROM generate_series(1, %(events)s) AS numbers (number)
+    FROM (
+        SELECT
+            number,
+            %(day)s::date - '2000-01-01'::date AS day_number
+        FROM generate_series(1, %(events)s) AS series (number)
+    ) AS numbers
     CROSS JOIN LATERAL (
-        -- The visits of a day are drawn first, and each makes about ten events.
+        -- A day has a tenth as many visits as events. OFFSET 0: drawn once for each event, not once for each use.
         SELECT
             floor(
                 %(users)s * power(
                     (
-                        hashint8(numbers.number %% greatest(%(events)s / 10, 1) + (%(day)s::date - '2000-01-01'::date) * 100000007::bigint)
-                        & 2147483647
-                    ) / 2147483648.0,
+                        hashint8(
+                            numbers.number %% greatest(%(events)s / 10, 1) + numbers.day_number * 100000007::bigint
+                        ) & 2147483647
+                    ) / 2147483648::double precision,
                     1.5
                 )
             )::bigint AS visitor
+        OFFSET 0
     ) AS visits
 ) AS made

@@ -5,11 +5,10 @@ Everybody with the same variants gets the same answer: it is put together and en
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-
-import msgspec
 
 from api.assignment.bucketing import choose_variant
 from api.assignment.config import merged_config
@@ -115,4 +114,5 @@ def _encode(assignments: tuple[Assignment, ...]) -> Answer:
         ],
         "config": merged_config(assignment.variant.config_override for assignment in assignments),
     }
-    return Answer(assignments, msgspec.json.encode(content)[1:-1])
+    # Not msgspec: a config of the manifest may hold integers beyond 64 bits, which it refuses.
+    return Answer(assignments, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()[1:-1])

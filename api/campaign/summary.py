@@ -1,7 +1,7 @@
 """GET /api/analytics/summary: what a tenant's campaign events add up to over a range of UTC days.
 
-The answer comes from counts kept in the transactions that store the events (`pipeline.ingestion.campaign_counts`): a few
-rows per day, exact at the moment of the request. Nothing is cached: see docs/adr/0020-campaign-counts.md.
+The answer comes from counts kept in the transactions that store the events (`pipeline.ingestion.campaign_counts`): a
+row per day and variant, exact at the moment of the request. Nothing is cached: see docs/adr/0020-campaign-counts.md.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from pipeline.statements import statement
 ANY = ""
 START_DATE = {
     "name": "startDate",
-    "description": "First UTC day, `YYYY-MM-DD`; of a date and time, the UTC day it lies on. Absent or empty: since the "
-    "first event.",
+    "description": "First UTC day, `YYYY-MM-DD`; of a date and time, the UTC day it lies on. Absent or empty: from "
+    "the first event on.",
     "schema": {"type": "string", "format": "date"},
 }
 END_DATE = {

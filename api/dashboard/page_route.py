@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
@@ -24,9 +24,12 @@ class PageRoute(APIRoute):
     Its endpoint takes the starlette request and returns the response. Without a session it is led to the sign-in.
     """
 
-    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own signature
-        super().__init__(path, endpoint, **options)
-        self.app = self._answer
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for this path; one of another method goes FastAPI's way, to its 405."""
+        if scope["method"] in self.methods:
+            await self._answer(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

@@ -205,7 +205,7 @@ def csv_answer(table: Table, visit: Visit) -> Response:
 
 
 def _days(request: Request) -> int:
-    given = request.query_params.getlist("days") or [str(DEFAULT_WINDOW)]
+    given = [days for days in request.query_params.getlist("days") if days] or [str(DEFAULT_WINDOW)]
     if len(given) > 1 or given[0] not in {str(days) for days in WINDOWS}:
         raise InvalidRequestError(f"The window must be one of {', '.join(map(str, WINDOWS))} days.")
     return int(given[0])

@@ -1,7 +1,7 @@
 """The person in the campaign counts: taken out of them within the transaction that removes its events.
 
-Events and conversions go by the erased events, in Postgres or in the lake; users by the days that the counts know of the
-person, also where the events were pruned long ago. What others counted stays as it is.
+Events and conversions go by the erased events, in Postgres or in the lake; users by the days that the counts know of
+the person, also where the events were pruned long ago. What others did stays counted as it is.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from pipeline.engine import duckdb_engine, scratch_folder
 from pipeline.lake.files import write_no_events
 from pipeline.lake.table import Lake, LakeSnapshot, stretches
 from pipeline.refresh import stale_days
+from pipeline.refresh.arrivals import count_arrivals
 from pipeline.refresh.lake_changes import UnknownChangesError, added_files
 from pipeline.refresh.user_state import UserSnapshot, UserState, write_no_users
 from pipeline.rollups.funnels import Funnels, read_funnels
@@ -72,6 +73,7 @@ def advance(settings: Settings, database_url: str, lake: Lake, as_of: datetime, 
     before = state.snapshot()
     why, added = ("asked for", []) if rebuild else _added(lake, before, snapshot, as_of)
     with scratch_folder(settings) as scratch, duckdb_engine(settings, scratch) as engine:
+        count_arrivals(database_url, engine, lake, snapshot, anew=rebuild)
         start = before if why is None else None
         work = _Work(
             engine,

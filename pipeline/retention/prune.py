@@ -8,7 +8,7 @@ that waits for the removal of the very row it was about to repeat would store it
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +78,9 @@ def prune(
     rows_done: RowsDone = lambda done, total: None,
     patience: float = PATIENCE_SECONDS,
 ) -> PruneResult:
-    """Remove events received `settings.hot_days` UTC days before `as_of`, or earlier, that are in the lake.
+    """Remove events received `hot_days` UTC days before `as_of`, or earlier, that are in the lake.
+
+    They are those of the event's tenant, or of the settings where it has none of its own.
 
     Safe beside writers, exports and readers; cost follows the number of rows removed. Killed at any moment, the next
     prune goes on. Raises LockTakenError when another prune runs, SourceChangedError when the lake was filled from
@@ -92,7 +94,7 @@ def prune(
     ):
         connection.execute(statement("prune/plan_by_index"))
         snapshot = _exported(database_url, lake)
-        found = [] if snapshot is None else _candidates(connection, snapshot, before)
+        found = [] if snapshot is None else _candidates(connection, snapshot, as_of, settings.hot_days)
         held = _unproven(settings, database_url, snapshot, found)
         removed = 0
         if snapshot is not None and not dry_run:
@@ -121,8 +123,11 @@ def _exported(database_url: str, lake: Lake) -> LakeSnapshot | None:
     return snapshot
 
 
-def _candidates(connection: psycopg.Connection, snapshot: LakeSnapshot, before: date) -> list[Candidates]:
-    scope = {"cutoff": day_start(before), "watermark": snapshot.exported_xid}
+def _candidates(
+    connection: psycopg.Connection, snapshot: LakeSnapshot, as_of: datetime, hot_days: int
+) -> list[Candidates]:
+    today = as_of.astimezone(UTC).date()
+    scope = {"today": today, "hot_days": hot_days, "watermark": snapshot.exported_xid}
     rows = connection.execute(statement("prune/count_candidates"), scope).fetchall()
     return [Candidates(*row) for row in rows]
 
@@ -160,15 +165,18 @@ def _remove(
 ) -> int:
     """Remove day by day of receipt, each in many short transactions; return how many events went."""
     by_day: Counter[date] = Counter()
+    tenants: defaultdict[date, set[str]] = defaultdict(set)
     for part in found:
         if (part.tenant_id, part.occurred_day) not in held:
             by_day[part.received_day] += part.events
+            tenants[part.received_day].add(part.tenant_id)
     removed = 0
     for day in sorted(by_day):
         scope = {
             "start": day_start(day),
             "end": day_start(day + timedelta(days=1)),
             "watermark": snapshot.exported_xid,
+            "tenants": sorted(tenants[day]),
             "held_tenants": [tenant_id for tenant_id, _ in held],
             "held_days": [occurred_day for _, occurred_day in held],
         }

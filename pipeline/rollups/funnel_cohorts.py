@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
-from itertools import count
 
 from pipeline.clock import day_start
 from pipeline.rollups.funnels import Funnels
 
 BUCKET_EVENTS = 4_000_000
+SALTS = 1000
 HASH_SHIFT = 7  # leaves 57 bits, beside which the number of the funnel has room
 STEPS_AT_A_TIME = 4  # as rollups/funnel_chains has them
 _OF_ENTRIES = ("stamps", "variants", "dimensions", "audiences")
@@ -70,9 +70,9 @@ class FunnelCohorts:
 
     def _number(self, paths: list[str], **bucket: int) -> dict[str, int]:
         """Make funnel_people; return the parameters with which statements give each user of the bucket its number."""
-        for salt in count():
+        for salt in range(SALTS):
             users = {"salt": salt, "shift": self._hash_shift, **bucket}
             self._run("rollups/funnel_people", paths=paths, **users)
             if self._run("rollups/funnel_ambiguous_people") == [(0,)]:
                 return users
-        raise AssertionError("salts do not end")
+        raise RuntimeError(f"several users have the same hash with each of {SALTS} salts: make buckets of fewer events")

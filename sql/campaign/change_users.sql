@@ -1,7 +1,7 @@
--- Adds the days of the staged events to their users, in every scope, and notes how the numbers of users change: a new day
--- counts with its distance to the day before; the next known day, if there is one, had another day before it until now.
+-- Adds the days of the staged events to their users, in every scope, and notes how the numbers of users change: a new
+-- day counts with its distance to the day before; the next known day had another day before it until now.
 -- Grain: campaign_user_days by (tenant_id, user_key, experiment_id, variant); changes by scope, day and gap.
--- Parameters: none. To be run while the tenants are locked, in a statement of its own: it must see what others committed.
+-- Parameters: none. To be run while the tenants are locked, in a statement of its own: it must see what others stored.
 WITH staged AS (
     SELECT
         events.tenant_id,

@@ -1,6 +1,6 @@
 -- What is to be added to campaign_counts; emptied by every commit, and by empty_changes before each use.
--- Grain: any number of rows per (tenant_id, experiment_id, variant, day). gap: days since the user was active before (400
--- for as many or more, and for never), NULL where no user is concerned. first_users: the part of users without a day before.
+-- Grain: any number of rows per (tenant_id, experiment_id, variant, day). gap: days since the users were active before
+-- (400 for as many or more, and for never), NULL where none is concerned. first_users: those of them for never.
 -- Parameters: none.
 CREATE TEMP TABLE IF NOT EXISTS campaign_changes (
     tenant_id text NOT NULL,

@@ -1,5 +1,5 @@
--- Holds the tenants of the staged events until the end of the transaction: two writers that add days of one user at once
--- would each miss the other's.
+-- Holds the tenants of the staged events until the end of the transaction: two writers that add days of one user at
+-- once would each miss the other's.
 -- Grain and key: tenant_id. Parameters: none. Rows are locked in key order, so that two writers cannot deadlock.
 INSERT INTO campaign_writers (
     tenant_id,

@@ -1,6 +1,6 @@
 -- Stages the campaign events this transaction stored and has not counted yet.
--- Grain and key: one row per stored event. experiment_id and variant are '' where the event names none: no text, an empty
--- one, or one of more than 255 characters. user_key is NULL without a user.
+-- Grain and key: one row per stored event. experiment_id and variant are '' where the event names none: no text, an
+-- empty one, or one of more than 255 characters. user_key is NULL without a user.
 -- Parameters: none.
 INSERT INTO new_campaign_events (
     round,

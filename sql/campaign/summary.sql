@@ -1,7 +1,7 @@
 -- Sums a tenant's campaign counts over a range of UTC days, for one experiment or ('') for all events.
 -- Grain and key: one row per variant that has any events; variant '' is all of them, with those that name none.
--- Parameters: tenant_id, experiment_id text; first_day, last_day date (both included; NULL for no bound). first_day at most
--- 399 days before last_day: that is how far back a row knows its users' days.
+-- Parameters: tenant_id, experiment_id text; first_day, last_day date (both included; NULL for no bound). first_day at
+-- most 399 days before last_day: that is how far back a row knows its users' days.
 SELECT
     variant,
     sum(events)::bigint AS events,

@@ -1,5 +1,5 @@
--- Removes the days on which the person was active, also those whose events were pruned, and notes how the numbers of users
--- change: each day loses a user with the distance to the day before.
+-- Removes the days on which the person was active, also those whose events were pruned, and notes how the numbers of
+-- users change: each day loses a user with the distance to the day before.
 -- Grain of the result: one row per scope; changes by scope, day and gap. Parameters: tenant_id, user_id text.
 WITH removed AS (
     DELETE FROM campaign_user_days

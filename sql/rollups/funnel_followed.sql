@@ -4,8 +4,15 @@
 -- windows reach), oldest, newest, entries_end timestamptz (exclusive); salt, shift, buckets, bucket as funnel_people.
 CREATE OR REPLACE TABLE funnel_followed AS
 SELECT
-    CAST(hash(events.tenant_id, events.anonymous_user_id, $salt) >> $shift AS BIGINT) * 64
-    + funnel_steps.funnel_number AS person,
+    CAST(
+        hash(
+            events.tenant_id,
+            CASE
+                WHEN $salt = 0 THEN events.anonymous_user_id
+                ELSE concat(events.anonymous_user_id, ' ', $salt)
+            END
+        ) >> $shift AS BIGINT
+    ) * 64 + funnel_steps.funnel_number AS person,
     epoch_us(events.occurred_at) * 32 + funnel_steps.step_number AS moment
 FROM read_parquet($paths) AS events
 INNER JOIN funnel_steps

@@ -18,6 +18,13 @@ from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, Ca
 from api.campaign.route import CampaignErrorBody
 from api.campaign.summary_models import AnalyticsSummaryResponse
 from api.errors import ErrorBody
+from api.experiments.models import (
+    BulkStatusResponse,
+    ExperimentChanges,
+    ExperimentList,
+    ExperimentResponse,
+    ExperimentVersions,
+)
 from api.health import HealthResponse
 from api.ingestion.models import EventsRequest, EventsResponse
 from api.metrics.models import (
@@ -164,6 +171,7 @@ MODELS: dict[str, type[BaseModel]] = {
         RunResponse, RunsResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
         AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse, CampaignBatchResponse, CampaignErrorBody,
         AdminTenant, AdminTenants, AdminKey, AdminKeys, NewAdminKey,
+        BulkStatusResponse, ExperimentChanges, ExperimentList, ExperimentResponse, ExperimentVersions,
     )
 }  # fmt: skip
 
@@ -182,6 +190,9 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
         ("get", "/api/admin/tenants"), ("post", "/api/admin/tenants"), ("patch", "/api/admin/tenants/{tenant_id}"),
         ("get", "/api/admin/keys"), ("post", "/api/admin/keys"), ("delete", "/api/admin/keys/{key_id}"),
         ("post", "/api/admin/keys/{key_id}/rotate"),
+        ("get", "/api/experiments"), ("post", "/api/experiments"), ("post", "/api/experiments/bulk-status"),
+        ("get", "/api/experiments/{id}"), ("patch", "/api/experiments/{id}"),
+        ("get", "/api/experiments/{id}/changes"), ("get", "/api/experiments/{id}/versions"),
         ("get", "/api/health"), ("get", "/api/analytics/summary"), ("post", "/api/events"), ("post", "/api/events/batch"),
     }  # fmt: skip
     for (_, path), operation in operations.items():

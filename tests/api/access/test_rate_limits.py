@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from pathlib import Path
 
@@ -76,7 +75,7 @@ async def flood(url: str, key: str, seconds: float, tasks: int) -> list[int]:
 @pytest.mark.slow
 def test_two_workers_share_a_tenants_rate(connection: psycopg.Connection, database_url: str, tmp_path: Path) -> None:
     key = tenant_key(connection, "acme", limited=True)
-    update_tenant(connection, "acme", rate_limits={"events": 20})
+    update_tenant(connection, "acme", rate_limits={"events": 2})
     with server_process(database_url, tmp_path / "log", workers=2) as (url, _):
         wait_until(lambda: httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200)
         started = time.monotonic()
@@ -85,7 +84,7 @@ def test_two_workers_share_a_tenants_rate(connection: psycopg.Connection, databa
     accepted = statuses.count(201)
     assert set(statuses) == {201, 429}
     # The bucket, what flowed in meanwhile, and not one more; nor much less, though both processes take in advance.
-    assert 0.7 * 20 * 4.0 <= accepted <= 20 * (1 + seconds)
+    assert 0.7 * 2 * 4.0 <= accepted <= 2 * (1 + seconds)
 
 
 def test_limits_hold_in_each_process_while_the_database_is_away() -> None:
@@ -139,9 +138,9 @@ def test_the_database_counts_as_the_process_does(connection: psycopg.Connection,
 def test_a_flood_of_one_tenant_is_nothing_to_another(
     connection: psycopg.Connection, database_url: str, tmp_path: Path
 ) -> None:
-    """20 times its limit: the other is never refused; its p95 is measured by benchmarks.limits."""
+    """The other is never refused; by how much its answers become slower is measured by benchmarks.tenants."""
     flooding = tenant_key(connection, "flood", limited=True)
-    update_tenant(connection, "flood", rate_limits={"events": 20})
+    update_tenant(connection, "flood", rate_limits={"events": 0.5})
     normal = tenant_key(connection, "normal", limited=True)
     with server_process(database_url, tmp_path / "log") as (url, _):
 
@@ -158,6 +157,5 @@ def test_a_flood_of_one_tenant_is_nothing_to_another(
             return await asyncio.gather(flood(url, flooding, 3.0, 4), normal_traffic())
 
         statuses, answers = asyncio.run(both())
-    assert statuses.count(429) > 10 * 20
+    assert statuses.count(429) > 20
     assert {status for status, _ in answers} == {201}
-    assert statistics.median(seconds for _, seconds in answers) < 1.0

@@ -5,6 +5,7 @@ Ids are fixed, in three styles that real clients have, so that each outcome is t
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import uuid
@@ -166,3 +167,9 @@ def test_a_row_outside_of_the_slice_does_not_put_a_user_into_a_second_experiment
             inside = "a" if layer_point(user, "checkout") < 0.5 else "b"
             assert given.experiment_id == inside
             assert {*decision.new, *decision.gone} <= {inside}
+
+
+def test_a_config_may_hold_numbers_of_any_size() -> None:
+    variant = Variant("A", "A", 1.0, {"n": [10**40, 1e22, 0.5]})
+    answer = decided([Experiment.of("exp", None, None, None, [variant])], "user").answer
+    assert json.loads(b"{" + answer.members + b"}")["config"]["n"] == [10**40, 1e22, 0.5]

@@ -111,6 +111,25 @@ def test_the_boundary_is_the_start_of_a_utc_day_of_receipt(world: World) -> None
     assert world.stored() == [first_to_stay.event_id]
 
 
+def test_each_tenant_keeps_its_events_as_long_as_it_wants(world: World) -> None:
+    for tenant, hot_days in (("short", 2), ("long", 90), ("usual", None)):
+        world.connection.execute("INSERT INTO tenants VALUES (%s, %s)", [tenant, tenant])
+        world.connection.execute("UPDATE tenants SET hot_days = %s WHERE tenant_id = %s", [hot_days, tenant])
+    ages = (1, 3, 31, 91)
+    for number, (tenant, age) in enumerate((tenant, age) for tenant in ("short", "long", "usual") for age in ages):
+        at = NOW - timedelta(days=age)
+        store(world.connection, [event_row(number, tenant_id=tenant, occurred_at=at, received_at=at)])
+    world.export()
+    assert world.prune().removed == 6
+    left = world.connection.execute(
+        "SELECT tenant_id, array_agg((%s::date - received_at::date) ORDER BY received_at DESC) FROM event_logs"
+        " GROUP BY 1 ORDER BY 1",
+        [NOW.date()],
+    ).fetchall()
+    assert left == [("long", [1, 3, 31]), ("short", [1]), ("usual", [1, 3])]
+    assert world.problems() == []
+
+
 def test_a_dry_run_counts_and_changes_nothing(world: World) -> None:
     store(world.connection, [old_row(1)])
     world.export()
