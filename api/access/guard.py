@@ -18,6 +18,8 @@ KEY_REQUIRED = "An API key is required: send it in the header X-API-Key."
 _scheme = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", description="A tenant's API key.", auto_error=False)
 # For routes, so that their documentation asks for the key; the routes themselves check it.
 documented_key = Security(_scheme)
+# For the description of routes that work without a key, too (openapi_extra).
+optional_key = {"security": [{"ApiKey": []}, {}]}
 
 
 def given_key(request: Request) -> str | None:

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.access.guard import documented_key, tenant_of
+from api.access.guard import optional_key, tenant_of
 from api.answers import JsonAnswer
 from api.assignment.decision import Subject
 from api.assignment.models import AssignmentRequest, AssignmentResponse
@@ -22,7 +22,7 @@ from pipeline.clock import iso_millis
 ASSIGNMENT_VERSION = 1
 OPTIONAL_TEXTS = ("app_version", "session_id", "install_id")
 
-router = APIRouter(tags=["assignment"], route_class=RawRoute, dependencies=[documented_key])
+router = APIRouter(tags=["assignment"], route_class=RawRoute)
 
 
 @router.post(
@@ -30,7 +30,7 @@ router = APIRouter(tags=["assignment"], route_class=RawRoute, dependencies=[docu
     summary="Get a user's variants",
     response_model=AssignmentResponse,
     responses=documented(400, 401, 403, 408, 413, 415, 503),
-    openapi_extra=json_body(AssignmentRequest),
+    openapi_extra=json_body(AssignmentRequest) | optional_key,
 )
 async def assign_user(request: Request) -> Response:
     """Assign a user to a variant of every running experiment that matches, and return the app's configuration.

@@ -88,6 +88,14 @@ def moment(value: datetime | str | None) -> str:
     return f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
+def short_moment(value: datetime | str | None) -> str:
+    """Write a moment in UTC for a narrow column: `19 Feb 2026`, and `19 Feb 2026 08:30` when it is not midnight."""
+    if value is None:
+        return NOTHING
+    at = _aware(value)
+    return f"{at.day} {at:%b %Y}" if (at.hour, at.minute) == (0, 0) else f"{at.day} {at:%b %Y %H:%M}"
+
+
 def clock_time(value: datetime | str | None, now: datetime) -> str:
     """Write a moment as briefly as it can be understood now: `08:30 UTC` today, else with its day."""
     if value is None:

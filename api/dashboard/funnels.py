@@ -70,7 +70,7 @@ async def funnels(request: Request) -> Response:
     ordered_names = {row["funnel_name"] for row in found.ordered}
     in_order = funnel in ordered_names and request.query_params.get("order") != "no"
     figures = funnel_figures(found.ordered, found.daily, funnel, experiment, in_order=in_order)
-    steps = _steps(visit, figures, funnel, experiment, in_order=in_order)
+    steps = funnel_steps(visit, figures, funnel, experiment, in_order=in_order)
     tables = [summary_table(visit, figures, funnel, experiment, in_order=in_order)]
     # Thousands of rows with many variants: only for who asks.
     if "days" in (request.query_params.get("show"), request.query_params.get("csv")):
@@ -198,9 +198,10 @@ async def _read(connection: AsyncConnection, visit: Visit, by: str) -> _Read:
     return _Read(ordered["rows"], daily["rows"], await read_choices(connection, visit.tenant_id))
 
 
-def _steps(
+def funnel_steps(
     visit: Visit, figures: Sequence[FunnelFigures], funnel: str, experiment: Experiment | None, *, in_order: bool
 ) -> list[Step]:
+    """Return the steps with a bar for everyone, or of an experiment one for each variant that has figures."""
     shown = figures if experiment is None else figures[1:]
     metric = "funnel_users_total" if in_order else "step_users_total"
     names = [step.step for step in figures[0].steps] if figures else []

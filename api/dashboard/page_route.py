@@ -26,7 +26,7 @@ class PageRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for this path; one of another method goes FastAPI's way, to its 405."""
-        if scope["method"] in self.methods:
+        if scope["method"] in (self.methods or ()):
             await self._answer(scope, receive, send)
         else:
             await super().handle(scope, receive, send)

@@ -24,6 +24,7 @@ FILTERS = (
     formats.change,
     formats.points,
     formats.moment,
+    formats.short_moment,
     formats.clock_time,
     formats.day,
 )

@@ -23,6 +23,7 @@ WRITERS: dict[str, Any] = {
     "share": formats.share,
     "seconds": formats.seconds,
     "change": formats.change,
+    "points": formats.points,
     "bytes": formats.byte_size,
     "day": formats.day,
     "moment": formats.moment,

@@ -115,7 +115,7 @@ class Visit:
         return form
 
     def link(self, path: str | None = None, **changes: object) -> str:
-        """Return the address of a page with this one's window; or of this page, with other parameters (None: without)."""
+        """Return the address of a page with this one's window; or of this page, parameters changed (None: left out)."""
         if path is None:
             path = self.request.url.path
             given: dict[str, object] = dict(self.request.query_params)

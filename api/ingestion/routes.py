@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.access.guard import documented_key, tenant_of
+from api.access.guard import optional_key, tenant_of
 from api.answers import JsonAnswer
 from api.bodies import read_body, read_in_turn
 from api.errors import documented
@@ -20,7 +20,7 @@ from api.request_log import note_user
 from api.state import services
 from pipeline.clock import iso_millis
 
-router = APIRouter(tags=["events"], route_class=RawRoute, dependencies=[documented_key])
+router = APIRouter(tags=["events"], route_class=RawRoute)
 
 
 @router.post(
@@ -28,7 +28,7 @@ router = APIRouter(tags=["events"], route_class=RawRoute, dependencies=[document
     summary="Send events",
     response_model=EventsResponse,
     responses=documented(400, 401, 403, 408, 413, 415, 503),
-    openapi_extra=json_body(EventsRequest),
+    openapi_extra=json_body(EventsRequest) | optional_key,
 )
 async def receive_events(request: Request) -> Response:
     """Store 1 to 100 events of one user; answers when they are committed.

@@ -1,7 +1,7 @@
 """Reads published aggregates into the shapes of the metrics contract; each answer is one state of the database.
 
-Every answer ends with the runs it shows and how fresh they are (`api.metrics.shown`). `variants_of` leaves out the rows of
-variants, but for those of the experiment it names (none for ""); None leaves out nothing.
+Every answer ends with the runs it shows and how fresh they are (`api.metrics.shown`). `variants_of` leaves out the rows
+of variants, but for those of the experiment it names (none for ""); None leaves out nothing.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.access.guard import documented_key, tenant_of
+from api.access.guard import optional_key, tenant_of
 from api.answers import JsonAnswer
 from api.errors import documented
 from api.metrics.models import (
@@ -52,10 +52,9 @@ protected = APIRouter(dependencies=documented_reader, responses=documented(401, 
 @router.get(
     "/summary",
     summary="The latest day at a glance",
-    dependencies=[documented_key],
     response_model=SummaryResponse,
     responses=documented(400, 401, 403, 503),
-    openapi_extra=query_parameters(WINDOW_DAYS),
+    openapi_extra=query_parameters(WINDOW_DAYS) | optional_key,
 )
 async def summary(request: Request) -> Response:
     """Return the main metrics of the latest day with data, and each variant's logging rate."""

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.access.guard import documented_key, tenant_of
+from api.access.guard import optional_key, tenant_of
 from api.answers import JsonAnswer
 from api.bodies import read_body
 from api.errors import ApiError, BodyTooLargeError, documented
@@ -38,7 +38,7 @@ DATE = {
     "schema": {"type": "string", "format": "date"},
 }
 
-router = APIRouter(tags=["retail"], route_class=RawRoute, dependencies=[documented_key])
+router = APIRouter(tags=["retail"], route_class=RawRoute)
 _queued = JsonAnswer(msgspec.json.encode(QUEUED), 202)
 
 
@@ -53,7 +53,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     status_code=202,
     response_model=QueuedResponse,
     responses=refusals(400, 401, 403, 408, 413, 415, 503),
-    openapi_extra=json_body(VisitRequest),
+    openapi_extra=json_body(VisitRequest) | optional_key,
 )
 async def receive_visit(request: Request) -> Response:
     """Queue one event; answers when it is durable, which needs no database. Every event sent is an event of its own.
@@ -85,7 +85,7 @@ async def receive_visit(request: Request) -> Response:
     summary="Statistics of a web shop",
     response_model=StatsResponse,
     responses={400: {"model": StatsError, "description": "Invalid query"}, **documented(401, 403, 503)},
-    openapi_extra=query_parameters(SITE_ID, DATE),
+    openapi_extra=query_parameters(SITE_ID, DATE) | optional_key,
 )
 async def site_stats(request: Request) -> Response:
     """Return a site's page views, users and most viewed paths, on one day or over its whole history.

@@ -11,23 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from pipeline.settings import REPOSITORY
 from tests.api.conftest import TOKEN
 from tests.api.servers import NO_TLS, server_process
+from tests.api.tenants import tenant_key
 
 CONFIGURATION = Path(__file__).parent / "schemathesis.toml"
 
 
-def question(folder: Path, url: str, schema: dict[str, Any], *options: str) -> tuple[int, str, dict[str, Any]]:
+def question(
+    folder: Path, url: str, key: str, schema: dict[str, Any], *options: str
+) -> tuple[int, str, dict[str, Any]]:
     """Let schemathesis question an API about what its description says; returns exit code, output and report."""
     description, report = folder / "openapi.json", folder / "report.json"
     description.write_text(json.dumps(schema))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)),
-            *("run", str(description), "--url", url, "-H", f"x-dashboard-token: {TOKEN}", "--no-color"),
+            *("run", str(description), "--url", url, "-H", f"x-dashboard-token: {TOKEN}"),
+            *("-H", f"x-api-key: {key}", "--no-color"),
             *("--report-json-path", str(report), *options),
         ],
         cwd=folder,
@@ -60,12 +65,13 @@ def invent_a_limit(schema: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_answers_are_those_that_the_openapi_describes(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, connection: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DASHBOARD_TOKEN", TOKEN)
+    key = tenant_key(connection, "default")
     with server_process(database_url, tmp_path / "log") as (url, _):
         schema = httpx.get(f"{url}/openapi.json", verify=NO_TLS).json()
-        code, output, report = question(tmp_path, url, schema)
+        code, output, report = question(tmp_path, url, key, schema)
         sys.stdout.write(f"{report['test_cases']}\n")
         assert code == 0, output
         assert report["operations"]["tested"] == sum(map(len, schema["paths"].values()))
@@ -78,7 +84,9 @@ def test_answers_are_those_that_the_openapi_describes(
         # Each lie has a finding of its own, so that one run shows whether each is found.
         for tell, _ in lies:
             tell(schema)
-        code, output, _ = question(tmp_path, url, schema, "--include-path", "/event", "--phases", "examples,coverage")
+        code, output, _ = question(
+            tmp_path, url, key, schema, "--include-path", "/event", "--phases", "examples,coverage"
+        )
         assert code == 1
         for tell, finding in lies:
             assert finding in output, f"{tell.__name__} was not found: {output}"

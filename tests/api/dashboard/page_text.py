@@ -1,4 +1,4 @@
-"""A page as a reader meets it: its tables, links and texts, taken out of the HTML by the parser of the standard library."""
+"""A page as a reader meets it: its tables, links and elements, taken out of the HTML by the standard library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published numbers of a tenant as runs would have left them, made from a seed: small, and different for each tenant."""
+"""Published numbers of a tenant as runs would have left them, made from a seed: different ones for each tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages in a real browser: a small demo's data and none, both themes, a laptop and a phone, with script and without."""
+"""The pages in a real browser: a small demo's data and none, both themes, a laptop and a phone, without script too."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.cli.demo.worlds import NOON
 from tests.databases import migrated_database
 from tests.makers import add_experiment
 from tests.notebooks.demo_home import TOKEN, demo_home
+from tests.waiting import wait_until
 
 pytestmark = needs_browser
 
@@ -73,17 +74,16 @@ class Site:
 @pytest.fixture(scope="module")
 def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    with migrated_database(postgres_server) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
+    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
+        with demo_home(home, url) as demo, chromium() as browser:
+            # After the demo's rollup, which publishes zeros for every tenant there is.
             create_tenant(connection, "empty")
             create_tenant(connection, "hostile")
-            variants = dict.fromkeys(HOSTILE, 1.0)
-            add_experiment(connection, HOSTILE[0], variants, tenant_id="hostile")
+            add_experiment(connection, HOSTILE[0], dict.fromkeys(HOSTILE, 1.0), tenant_id="hostile")
             for name in HOSTILE[1:]:
                 add_experiment(connection, name, {name: 1.0}, tenant_id="hostile")
             named = [(HOSTILE[0], HOSTILE)]
             publish(connection, Publication("hostile", NOON, days=4, events=HOSTILE, experiments=named))
-        with demo_home(home, url) as demo, chromium() as browser:
             yield Site(f"http://127.0.0.1:{demo.port}", home, browser)
 
 
@@ -106,7 +106,8 @@ def serious_findings(visited: Visitor) -> list[str]:
 
 
 def switch_tenant(visited: Visitor, tenant: str) -> None:
-    visited.go("/overview")
+    # Made while the server ran, a tenant is known within two seconds.
+    wait_until(lambda: visited.go("/overview") or visited.page.locator(f"#tenant option[value={tenant}]").count())
     with visited.page.expect_navigation():
         visited.page.select_option("#tenant", tenant)
     assert visited.page.input_value("#tenant") == tenant
@@ -140,25 +141,34 @@ def test_the_printed_link_signs_in_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("tenant", ["default", "empty"])
-def test_every_page_is_accessible_and_fits_a_laptop_and_a_phone(site: Site, theme: str, tenant: str) -> None:
+def test_every_page_is_accessible_and_fits_a_laptop_and_a_phone(site: Site, theme: str) -> None:
+    paths = [
+        "/overview", "/metrics-catalogue", f"/funnels?by={DENSITY}", "/funnels?order=no&show=days&days=7",
+        f"/retention?by={DENSITY}&variant=B", "/provenance?metric=dau_mean",
+        f"/provenance?metric=dau&day={NOON.date()}",
+    ]  # fmt: skip
     with visitor(site.browser, site.url, color_scheme=theme) as found:
         found.sign_in(TOKEN)
-        if tenant != "default":
-            switch_tenant(found, tenant)
-        paths = [*PAGES, "/provenance?metric=dau_mean"]
-        if tenant == "default":
-            paths += [f"/funnels?by={DENSITY}", "/funnels?order=no&show=days", f"/retention?by={DENSITY}&variant=B"]
-            paths.append(f"/provenance?metric=dau&day={NOON.date()}")
         for path in paths:
             found.page.set_viewport_size(LAPTOP)
             found.go(path)
-            assert serious_findings(found) == [], (path, theme, tenant)
+            assert serious_findings(found) == [], (path, theme)
             assert not found.scrolls_sideways(), (path, "laptop")
             found.page.set_viewport_size(PHONE)
             assert not found.scrolls_sideways(), (path, "phone")
             assert found.page.is_visible("nav.bottom")
             assert not found.page.is_visible("nav.side")
+
+
+def test_pages_without_data_are_accessible_and_fit_too(site: Site) -> None:
+    with visitor(site.browser, site.url, viewport=PHONE) as found:
+        found.sign_in(TOKEN)
+        switch_tenant(found, "empty")
+        for path in PAGES[:3]:
+            found.go(path)
+            assert found.page.is_visible(".empty code") or "Nothing" in found.page.inner_text("main")
+            assert serious_findings(found) == [], path
+            assert not found.scrolls_sideways(), path
 
 
 def test_the_sign_in_is_accessible_in_both_themes_and_fits_a_phone(site: Site) -> None:
@@ -180,9 +190,9 @@ def test_the_overview_is_one_glance_on_a_laptop(laptop: Visitor) -> None:
 
 def test_the_chart_shows_values_at_the_pointer(laptop: Visitor) -> None:
     laptop.go("/overview")
-    box = laptop.page.locator(".plot").bounding_box()
+    box = laptop.page.locator(".plot .u-over").bounding_box()
     assert box is not None
-    laptop.page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 60)
+    laptop.page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 60)
     tip = laptop.page.locator(".plot .tip")
     tip.wait_for(state="visible")
     assert f"{NOON.day} Nov (not complete)" in tip.inner_text()

@@ -1,4 +1,4 @@
-"""The pages say what the API says: every number on them is compared with an endpoint's, for this tenant and no other."""
+"""The pages say what the API says: their numbers are compared with the endpoints', for this tenant and no other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from api.app import create_app
 from api.dashboard import formats
 from api.dashboard.routers import ROUTERS
+from pipeline.settings import Settings
 from tests.api.conftest import TOKEN
 from tests.api.dashboard.conftest import NOON, World
 from tests.api.dashboard.page_text import Page, csv_rows
-from tests.api.servers import NO_TLS
+from tests.api.servers import NO_TLS, served
 from tests.api.tenants import key_header
 
 TODAY = NOON.date()
@@ -291,11 +293,7 @@ def test_the_pill_tells_fresh_late_and_failed_apart(world: World) -> None:
         world.connection.execute("DELETE FROM rollup_runs WHERE run_id = %s", run_id)
 
 
-def test_a_page_fails_as_a_page_when_the_database_is_away(database_url: str) -> None:
-    from api.app import create_app
-    from pipeline.settings import Settings
-    from tests.api.servers import served
-
+def test_a_page_fails_as_a_page_when_the_database_is_away() -> None:
     settings = Settings.model_validate({"database_url": None, "dashboard_token": TOKEN})
     with served(create_app(settings, lambda: NOON)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
         client.post("/login", data={"token": TOKEN})

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.cookies import SimpleCookie
 
 import httpx
 import pytest
 
+from api.access.caller import Caller
+from api.access.key_ring import LiveKey
 from api.dashboard.one_time_link import LIFETIME_SECONDS, claim, links_folder, make_link
 from api.dashboard.routers import ROUTERS
-from api.dashboard.session import COOKIE, LIFETIME_SECONDS as SESSION_SECONDS
+from api.dashboard.session import COOKIE, Sessions
+from api.dashboard.session import LIFETIME_SECONDS as SESSION_SECONDS
 from api.dashboard.throttle import BURST, MAX_ADDRESSES, REFILL_SECONDS, Throttle
 from pipeline.access.keys import id_of_key, revoke_key
 from tests.api.conftest import TOKEN
@@ -62,9 +66,8 @@ def test_the_cookie_is_for_the_server_alone(world: World, https: bool) -> None:
 
 
 def test_only_the_token_and_keys_that_may_read_open_a_session(world: World) -> None:
-    for number, wrong in enumerate(
-        ("", "x", TOKEN[:-1], f"{TOKEN}x", world.ingest_key, world.read_key[:-1], "é", "\N{SNOWMAN}" * 400)
-    ):
+    wrong_ones = ("", "x", TOKEN[:-1], f"{TOKEN}x", world.ingest_key, world.read_key[:-1], "é", "\N{SNOWMAN}" * 400)
+    for number, wrong in enumerate(wrong_ones):
         client = world.client(None, f"203.0.113.{10 + number}")
         answer = client.post("/login", data={"token": wrong})
         assert answer.status_code == 401, wrong
@@ -204,14 +207,7 @@ def test_every_answer_carries_the_policy(world: World) -> None:
         assert answer.status_code == 200 or answer.headers["cache-control"] == "no-store"
 
 
-def test_without_a_token_there_is_no_operator_and_keys_still_open(
-    world: World, settings: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del settings, monkeypatch
-    from api.access.caller import Caller
-    from api.access.key_ring import LiveKey
-    from api.dashboard.session import Sessions
-
+def test_without_a_token_there_is_no_operator_and_keys_still_open() -> None:
     live = LiveKey(Caller("acme", frozenset(("read",)), "tm_1"), b"d" * 32, None)
 
     class Keys:
@@ -261,8 +257,6 @@ def test_a_link_dies_after_a_day_and_is_known_by_no_file_name(world: World, monk
 
 
 def test_of_many_who_claim_a_link_at_once_one_gets_in(world: World) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     for _ in range(20):
         secret = make_link(world.home, "").rsplit("=", 1)[1]
         with ThreadPoolExecutor(8) as pool:
