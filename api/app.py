@@ -116,6 +116,10 @@ class Api(DocumentedApi):
         add_error_handlers(self)
         routes = [route for router in routers for route in router.routes]
         know_routes(route.path for route in routes if isinstance(route, Route))
+        self.methods_by_path: dict[str, set[str]] = {}
+        for route in routes:
+            if isinstance(route, Route):
+                self.methods_by_path.setdefault(route.path, set()).update(route.methods or ())
         self._entrance = RequestLog(Cors(ShortCut(super().__call__, routes)), log, access_lines=access_lines)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,10 +6,11 @@ middleware, routing and models, which would cost more than storing an event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from api.errors import ApiError
@@ -30,8 +31,10 @@ class RawRoute(APIRoute):
         """Handle a request that FastAPI's routing found this route for: by itself it would use an app that it made."""
         if scope["method"] in (self.methods or ()):
             await self.app(scope, receive, send)
-        else:
-            await super().handle(scope, receive, send)
+            return
+        # Routing stops at the first route of a path: those of its other methods are to be named, too.
+        known: Mapping[str, set[str]] = scope["app"].methods_by_path
+        raise HTTPException(405, headers={"allow": ", ".join(sorted(known[self.path]))})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

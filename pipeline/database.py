@@ -41,6 +41,7 @@ class AdvisoryLock(IntEnum):
     ROLLUP_FUNNEL = 7_301_012
     ROLLUP_FUNNEL_COHORT = 7_301_013
     ROLLUP_RETENTION = 7_301_014
+    EXPERIMENT_LAYER = 7_301_020  # the first of two keys; the second is the hash of a tenant's layer
 
 
 class LockTakenError(Exception):

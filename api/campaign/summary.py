@@ -28,17 +28,18 @@ from pipeline.statements import statement
 
 # The scope of all events, whatever experiment or variant they name, if any.
 ANY = ""
+DAY = {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"const": ""}]}
 START_DATE = {
     "name": "startDate",
     "description": "First UTC day, `YYYY-MM-DD`; of a date and time, the UTC day it lies on. Absent or empty: from "
     "the first event on.",
-    "schema": {"type": "string", "format": "date"},
+    "schema": DAY,
 }
 END_DATE = {
     "name": "endDate",
     "description": f"Last UTC day, included as a whole; written as `startDate`, and at most {MAX_RANGE_DAYS} days from "
     "it, both included. Absent or empty: today with a `startDate`, the newest event without one.",
-    "schema": {"type": "string", "format": "date"},
+    "schema": DAY,
 }
 EXPERIMENT_ID = {
     "name": "experimentId",

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 
 from api.dashboard.asking import ask
 from api.dashboard.figures import IMMATURE_DAYS, UNFINISHED_DAYS
+from api.dashboard.kept_counts import PARTS as KEPT_PARTS
 from api.dashboard.tables import Cell, Column, Table
 from api.errors import InvalidRequestError
 from api.metrics.queries import VOLUME, read_days, read_funnels, read_ordered_funnels, read_retention
@@ -167,4 +168,5 @@ _PARTS: dict[str, Parts] = {
     "step_median_seconds": _ordered,
     "step_users_total": _by_day,
     "retention_pooled": _retention,
+    **KEPT_PARTS,
 }

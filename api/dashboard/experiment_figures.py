@@ -40,7 +40,7 @@ class Group:
 
 @dataclass(frozen=True)
 class SplitRow:
-    """One variant's share of the users: as its weight plans it, and as it came. None where there is nothing to share."""
+    """One variant's share of the users: as its weight plans it, and as it came; None without any user."""
 
     group: Group
     weight: float
@@ -152,7 +152,7 @@ def share_so_far(plan: Split, counts: Counts, window: MetricsWindow) -> TimeSeri
     """Return each variant's share of all users so far, day by day, each with its planned share in its label."""
     days = window_days(window)
     keys = [row.group.key for row in plan.rows]
-    before = {key: 0 for key in keys}
+    before = dict.fromkeys(keys, 0)
     for (variant_id, day), count in counts.items():
         if variant_id in before and day < window.first and (plan.first is None or day >= plan.first):
             before[variant_id] += count
@@ -188,9 +188,7 @@ def metric_series(
     """Return one published metric of every variant over the window; shares with the size of their cohorts."""
     kind, unfinished = next((kind, days) for metric, kind, days in METRICS if metric == name)
     days = window_days(window)
-    values = {
-        (row["variant_id"], date.fromisoformat(row["day"])): row for row in series if row["metric_name"] == name
-    }
+    values = {(row["variant_id"], date.fromisoformat(row["day"])): row for row in series if row["metric_name"] == name}
 
     def value(key: str, day: date) -> float | None:
         row = values.get((key, day))

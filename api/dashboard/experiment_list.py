@@ -273,4 +273,3 @@ def _query(request: Request) -> ListQuery:
         raise InvalidRequestError("This page of the list is not there. Begin with the first one.") from error
     statuses: list[Status] | None = [found for found in STATUSES if found == status] or None
     return ListQuery(statuses, words, sort, PAGE_SIZE, after)
-

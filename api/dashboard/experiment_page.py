@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter
 from psycopg import AsyncConnection
@@ -146,7 +147,7 @@ async def _page(request: Request, experiment_id: str) -> Response:
 
 
 async def _read(
-    connection: AsyncConnection, visit: Visit, experiment_id: str, change: Any, wants_log: bool
+    connection: AsyncConnection, visit: Visit, experiment_id: str, change: tuple[UUID, int] | None, wants_log: bool
 ) -> _Read:
     tenant_id = visit.tenant_id
     stored = await read_experiment(connection, tenant_id, experiment_id)
@@ -283,7 +284,8 @@ def log_table(entries: Sequence[Row]) -> Table:
 def fields_of(row: Row) -> list[Field]:
     """Return the fields of a log entry, in words."""
     return [
-        Field(name, _words(change["before"]), _words(change["after"])) for name, change in sorted(row["changes"].items())
+        Field(name, _words(change["before"]), _words(change["after"]))
+        for name, change in sorted(row["changes"].items())
     ]
 
 

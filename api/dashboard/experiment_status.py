@@ -1,4 +1,4 @@
-"""POST /experiments/status and /experiments/undo: pause, run or end experiments, after a confirmation, and take it back.
+"""POST /experiments/status and /experiments/undo: pause, run or end experiments after a confirmation; take it back.
 
 Without script, and where the script's own question was not answered, a page asks for the confirmation.
 """

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from api.dashboard.answers import is_fragment
 from api.dashboard.derived import Of, read_parts
+from api.dashboard.kept_counts import kept
 from api.dashboard.page_route import PageRoute
 from api.dashboard.sql_text import highlighted
 from api.dashboard.variant_choice import chosen_name
@@ -53,7 +54,13 @@ async def provenance(request: Request) -> Response:
 
 
 def _shown(visit: Visit, entry: CatalogueEntry, **context: Any) -> Response:  # noqa: ANN401 - what the template shows
-    shown = {"entry": entry, "highlighted": highlighted, "is_operator": visit.session.is_operator, **context}
+    shown = {
+        "entry": entry,
+        "kept": kept(entry.name),
+        "highlighted": highlighted,
+        "is_operator": visit.session.is_operator,
+        **context,
+    }
     if is_fragment(visit.request):
         tables = {table.name: table for table in shown.pop("tables", ())}
         return visit.fragment("provenance_panel.html", tables=tables, **shown)

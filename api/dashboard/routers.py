@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from api.dashboard import catalogue, funnels, overview, provenance, retention, sign_in, static_route
+from api.dashboard import (
+    catalogue,
+    experiment_forms,
+    experiment_list,
+    experiment_page,
+    experiment_status,
+    funnels,
+    ingestion,
+    lake,
+    overview,
+    provenance,
+    retention,
+    sign_in,
+    static_route,
+)
 
 ROUTERS = (
     static_route.router,
     sign_in.router,
     overview.router,
+    experiment_list.router,
+    experiment_forms.router,
+    experiment_status.router,
+    experiment_page.router,
     funnels.router,
     retention.router,
+    ingestion.router,
+    lake.router,
     catalogue.router,
     provenance.router,
 )

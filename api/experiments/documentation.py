@@ -22,34 +22,34 @@ IF_MATCH = {
     "description": "The ETag of the revision that the change is meant for; without it, any.",
     "schema": {"type": "string"},
 }
+# Every parameter may be empty, as the contract writes them.
+EMPTY = {"type": "string", "maxLength": 0}
+_ANY_STATUS = "|".join(STATUSES)
 STATUS = {
     "name": "status",
     "description": "Only experiments with this status; several with commas between them.",
-    "schema": {"type": "string", "enum": list(STATUSES)},
+    "schema": {"type": "string", "pattern": f"^(({_ANY_STATUS})(,({_ANY_STATUS}))*)?$"},
 }
 WORDS = {
     "name": "q",
     "description": "Only experiments with this text in their id, name or description, whatever its case.",
-    "schema": {"type": "string", "maxLength": 200},
+    "schema": {"type": "string", "maxLength": 200, "pattern": r"^[^\u0000]*$"},
 }
 SORT = {
     "name": "sort",
-    "description": "By which field; with a minus before it, descending.",
-    "schema": {
-        "type": "string",
-        "enum": [sign + name for name in SORTS for sign in ("", "-")],
-        "default": DEFAULT_SORT,
-    },
+    "description": f"By which field; with a minus before it, descending. {DEFAULT_SORT} when it is missing.",
+    "schema": {"type": "string", "enum": [*(sign + name for name in SORTS for sign in ("", "-")), ""]},
 }
 LIMIT = {
     "name": "limit",
-    "description": "How many at most.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": MAXIMUM_LIMIT, "default": DEFAULT_LIMIT},
+    "description": f"How many at most; {DEFAULT_LIMIT} when it is missing.",
+    "schema": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAXIMUM_LIMIT}, EMPTY]},
 }
 CURSOR = {
     "name": "cursor",
     "description": "From the Link header of the page before.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
 }
+REVISION_CURSOR = {**CURSOR, "schema": {"type": "string", "pattern": "^([1-9][0-9]{0,17})?$"}}
 NEW_BODY = json_body(NewExperiment)
 NEW_BODY["requestBody"]["content"]["application/json"]["example"] = EXAMPLE_REQUEST

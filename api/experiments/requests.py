@@ -61,8 +61,8 @@ def read_list_query(request: Request) -> ListQuery:
     if sort.removeprefix("-") not in SORTS:
         problems.append(f"sort must be one of: {', '.join(SORTS)}; with a minus before it, descending")
         sort = DEFAULT_SORT
-    words = (_one(request, "q", problems) or "").strip() or None
-    if words is not None and (len(words) > MAX_WORDS or text_problem(words)):
+    words = _one(request, "q", problems) or ""
+    if len(words) > MAX_WORDS or text_problem(words):
         problems.append(f"q must be a text of at most {MAX_WORDS} characters, without U+0000")
     cursor = _one(request, "cursor", problems)
     place = None
@@ -71,7 +71,7 @@ def read_list_query(request: Request) -> ListQuery:
             place = decode_cursor(sort, cursor)
         except CursorError:
             problems.append("cursor must be that of a Link header, with the same sort")
-    query = ListQuery(_statuses(request, problems), words, sort, _limit(request, problems), place)
+    query = ListQuery(_statuses(request, problems), words.strip() or None, sort, _limit(request, problems), place)
     if problems:
         raise CampaignError(400, problems)
     return query
@@ -129,7 +129,7 @@ def _limit(request: Request, problems: list[str]) -> int:
 
 def _statuses(request: Request, problems: list[str]) -> list[Status] | None:
     """Return the statuses wanted: the parameter may be given several times, or with commas."""
-    given = {name for value in request.query_params.getlist("status") for name in value.split(",") if name}
+    given = {name for value in request.query_params.getlist("status") if value for name in value.split(",")}
     if not given <= set(STATUSES):
         problems.append(f"status must be one of: {', '.join(STATUSES)}")
     return [status for status in STATUSES if status in given] or None

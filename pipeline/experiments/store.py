@@ -14,7 +14,9 @@ from uuid import uuid5
 from psycopg import AsyncConnection, errors
 from psycopg.rows import dict_row
 
+from pipeline.database import AdvisoryLock
 from pipeline.experiments.definition import Definition, LayerSlice, Status, StoredExperiment
+from pipeline.experiments.json_values import text_problem
 from pipeline.experiments.lifecycle import RefusedError, check_change
 from pipeline.experiments.planning import Author, Plan, leaving_keys, plan_change, plan_creation
 from pipeline.statements import statement
@@ -152,17 +154,22 @@ async def _change_status(
 
 
 async def _lock(connection: AsyncConnection, tenant_id: str, experiment_id: str) -> StoredExperiment:
-    parameters = {"tenant_id": tenant_id, "experiment_id": experiment_id}
-    await connection.execute(statement("experiments/lock"), parameters)
+    await connection.execute(statement("experiments/lock"), _key(tenant_id, experiment_id))
     return await _read(connection, tenant_id, experiment_id)
 
 
 async def _read(connection: AsyncConnection, tenant_id: str, experiment_id: str) -> StoredExperiment:
-    parameters = {"tenant_id": tenant_id, "experiment_id": experiment_id}
-    rows = await _rows(connection, "experiments/read", parameters)
+    rows = await _rows(connection, "experiments/read", _key(tenant_id, experiment_id))
     if not rows:
         raise UnknownExperimentError(experiment_id)
     return StoredExperiment.of_row(rows[0])
+
+
+def _key(tenant_id: str, experiment_id: str) -> dict[str, Any]:
+    """Return what names an experiment, as parameters. Raises UnknownExperimentError for what Postgres cannot hold."""
+    if text_problem(experiment_id):
+        raise UnknownExperimentError(experiment_id)
+    return {"tenant_id": tenant_id, "experiment_id": experiment_id}
 
 
 async def _is_done(connection: AsyncConnection, tenant_id: str, author: Author) -> bool:
@@ -182,6 +189,8 @@ async def _used_variants(
 async def _check_slice(connection: AsyncConnection, tenant_id: str, experiment_id: str, definition: Definition) -> None:
     if definition.layer is None or definition.status == "ENDED":
         return
+    lock = {"lock": int(AdvisoryLock.EXPERIMENT_LAYER), "tenant_id": tenant_id, "layer": definition.layer.name}
+    await connection.execute(statement("experiments/lock_layer"), lock)
     other = await _overlapping(connection, tenant_id, experiment_id, definition.layer)
     if other is not None:
         raise RefusedError(_refusal(definition.layer, other))
@@ -190,7 +199,7 @@ async def _check_slice(connection: AsyncConnection, tenant_id: str, experiment_i
 async def _taken(
     connection: AsyncConnection, tenant_id: str, experiment_id: str, definition: Definition
 ) -> RefusedError:
-    """Say who was faster to take a slice, after the constraint refused it."""
+    """Say who holds a slice that the constraint refused: taken by other means than this module."""
     assert definition.layer is not None
     other = await _overlapping(connection, tenant_id, experiment_id, definition.layer)
     return RefusedError(_refusal(definition.layer, other))

@@ -50,9 +50,7 @@ def count_arrivals(
         if files is None or _total(connection) != (0 if snapshot is None else snapshot.rows()):
             connection.execute(statement("refresh/empty_arrival_counts"))
             _add(connection, _count(engine, [] if snapshot is None else snapshot.paths()))
-        connection.execute(
-            statement("refresh/note_arrival_progress"), {"table_id": table_id, "lake_version": version}
-        )
+        connection.execute(statement("refresh/note_arrival_progress"), {"table_id": table_id, "lake_version": version})
 
 
 def _counted(connection: psycopg.Connection) -> tuple[str, int]:
@@ -87,5 +85,6 @@ def _add(connection: psycopg.Connection, arrivals: Arrivals) -> None:
     columns = list(zip(*sorted(arrivals), strict=True)) or [()] * 4
     names = ("tenant_ids", "occurred_days", "received_days", "events")
     connection.execute(
-        statement("refresh/add_arrival_counts"), {name: list(column) for name, column in zip(names, columns, strict=True)}
+        statement("refresh/add_arrival_counts"),
+        {name: list(column) for name, column in zip(names, columns, strict=True)},
     )

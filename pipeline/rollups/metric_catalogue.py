@@ -31,6 +31,7 @@ _ANONYMOUS = "An event without a user counts as an event and as no user."
 _NEW_AGAIN = "Who was silent for 180 days is new again."
 _MATURE = "The last two days are not complete: their users' 24 hours have not all passed."
 _HOLDERS = "Counts who holds the variant when the rollup runs, whenever it was assigned."
+_BOOKED = "Booked in the transaction that stores or refuses; `./tidemark check` compares it with what is there."
 _CARRIED = "Of a variant: what the events themselves carried, as it was when they were stored."
 
 _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -153,6 +154,72 @@ _DERIVED = (
         "share",
         "`retained_users` divided by `cohort_size`, both summed over the cohort days whose later day is complete",
         ("Each period rests on other cohorts: recent ones are in the short periods alone.",),
+        None,
+    ),
+    CatalogueEntry(
+        "variant_users_total",
+        "Users assigned to a variant so far",
+        "users",
+        "assignments to the variant, whenever they were made, as the last refresh counted them",
+        ("Who asks for an assignment counts, seen or not.", "Kept while an experiment is paused or ended."),
+        None,
+    ),
+    CatalogueEntry(
+        "logging_rate_24h_by_variant_pooled",
+        "24 h logging rate of a variant, over the window",
+        "share",
+        "users of the variant, new on one of the window's mature days, who submitted a session within 24 hours, divided"
+        " by all its users who were new on these days",
+        (_HOLDERS, "Today and yesterday are left out.", "A plain share: a difference between variants can be chance."),
+        None,
+    ),
+    CatalogueEntry(
+        "campaign_events_total",
+        "Campaign events of an experiment",
+        "events",
+        "campaign events that name the experiment, by the UTC day they happened, counted as they are stored",
+        ("Also of experiments that are not registered here.",),
+        None,
+    ),
+    CatalogueEntry(
+        "events_stored",
+        "Events stored",
+        "events",
+        "events received that day that were new and are kept",
+        ("What is received is stored, a duplicate or rejected, and nothing else.", _BOOKED),
+        None,
+    ),
+    CatalogueEntry(
+        "events_duplicate",
+        "Duplicate events",
+        "events",
+        "events received that day whose id was stored already; a retry of a client is one, and is harmless",
+        (_BOOKED,),
+        None,
+    ),
+    CatalogueEntry(
+        "events_rejected",
+        "Rejected events",
+        "events",
+        "events received that day that break a rule: kept as dead letters, replayed, dropped beyond the cap, or not"
+        " kept by an import",
+        ("Requests that are refused as a whole, such as one without a valid key, are not events.", _BOOKED),
+        None,
+    ),
+    CatalogueEntry(
+        "arrivals",
+        "Arrivals",
+        "events",
+        "events of the lake by the UTC day they happened and the UTC day they were received, counted by each refresh",
+        ("A day before its event's is a phone whose clock is ahead.", "Without what the lake does not have yet."),
+        None,
+    ),
+    CatalogueEntry(
+        "lake_events",
+        "Events in the lake",
+        "events",
+        "events of the lake by the UTC day they happened, counted by each refresh",
+        ("Without what the lake does not have yet.", "Events that were erased are gone; pruned ones are here."),
         None,
     ),
 )

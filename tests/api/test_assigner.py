@@ -14,7 +14,7 @@ import pytest
 from api.assignment.assigner import Assigner
 from api.assignment.bucketing import choose_variant
 from api.assignment.decision import Answer, Subject
-from api.assignment.experiment_cache import ExperimentCache
+from api.assignment.experiment_cache import REFRESH_SECONDS, ExperimentCache
 from api.assignment.experiments import Variant
 from api.assignment.settlement import Question, settle
 from api.database import Database
@@ -180,7 +180,9 @@ def test_processes_that_store_and_move_the_same_users_do_not_deadlock(
             for start in range(0, 1_000, 100):
                 questions = [Question(subject(user), NOW) for user in users[start : start + 100]]
                 orders = [chance.sample(questions, len(questions)) for _ in range(2)]
-                for answers in await asyncio.gather(*map(settle, (one, two), (cache, cache), orders)):
+                for answers in await asyncio.gather(
+                    *(settle(each, cache, "default", order) for each, order in zip((one, two), orders, strict=True))
+                ):
                     outcomes += answers
         return outcomes
 
@@ -222,6 +224,7 @@ def test_the_running_experiments_are_known_without_asking_and_soon_after_a_chang
         seen.append(cache.running_ids("default"))
         await cache.close()
         await database.close()
+        await asyncio.sleep(REFRESH_SECONDS)  # until then nobody would ask
         with pytest.raises(DatabaseUnavailableError):
             await cache.refresh()
         return [*seen, cache.running_ids("default")]

@@ -74,8 +74,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
-        with demo_home(home, url) as demo, chromium() as browser:
+    with migrated_database(postgres_server) as url, demo_home(home, url) as demo, chromium() as browser:
+        with psycopg.connect(url, autocommit=True) as connection:
             # After the demo's rollup, which publishes zeros for every tenant there is.
             create_tenant(connection, "empty")
             create_tenant(connection, "hostile")
@@ -84,7 +84,7 @@ def site(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 add_experiment(connection, name, {name: 1.0}, tenant_id="hostile")
             named = [(HOSTILE[0], HOSTILE)]
             publish(connection, Publication("hostile", NOON, days=4, events=HOSTILE, experiments=named))
-            yield Site(f"http://127.0.0.1:{demo.port}", home, browser)
+        yield Site(f"http://127.0.0.1:{demo.port}", home, browser)
 
 
 @pytest.fixture

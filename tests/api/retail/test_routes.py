@@ -249,8 +249,8 @@ def test_another_tenants_sites_stay_unseen(client: httpx.Client, connection: psy
 def test_the_reference_documents_both_endpoints(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     event, query = paths["/event"]["post"], paths["/stats"]["get"]
-    assert set(event["responses"]) == {"202", "400", "408", "413", "415", "503"}
-    assert set(query["responses"]) == {"200", "400", "503"}
+    assert set(event["responses"]) == {"202", "400", "401", "403", "408", "413", "415", "503"}
+    assert set(query["responses"]) == {"200", "400", "401", "403", "503"}
     schema = event["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["site_id", "event_type", "path"]
     assert [(item["name"], item["required"]) for item in query["parameters"]] == [("site_id", True), ("date", False)]

@@ -302,7 +302,7 @@ def test_a_slice_is_free_once_its_experiment_is_ended(database_url: str) -> None
 
 
 def test_of_many_who_take_a_slice_at_once_one_gets_it(database_url: str, connection: psycopg.Connection) -> None:
-    """Each checks while none of the others is committed: the constraint decides."""
+    """They take turns; without that, the constraint would let them wait for each other."""
     definition = read_new({"name": "x", "variants": VARIANTS, "layer": LAYER})
     outcomes = at_once(
         database_url,

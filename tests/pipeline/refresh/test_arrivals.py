@@ -16,6 +16,7 @@ from pipeline.erasure.person import Person
 from pipeline.erasure.run import erase
 from pipeline.ingestion.event_store import EventRow, store
 from pipeline.lake.compaction import compact
+from pipeline.refresh import arrivals
 from pipeline.refresh.arrivals import count_arrivals
 from pipeline.refresh.run import refresh
 from tests.makers import NOW, event_rows
@@ -101,8 +102,6 @@ def test_a_count_that_was_killed_is_repeated_and_counts_nothing_twice(
 
 
 def _killed_after(monkeypatch: pytest.MonkeyPatch) -> object:
-    from pipeline.refresh import arrivals
-
     done = arrivals._add
 
     def add(*given: object) -> None:
