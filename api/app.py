@@ -10,58 +10,20 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.access.admin import router as administration
-from api.access.admin_models import AdminKey, AdminKeys, AdminTenant, AdminTenants, NewAdminKey
 from api.access.cors import Cors
 from api.access.key_ring import KeyRing
 from api.access.rate_limits import RateLimiter
 from api.assignment.assigner import Assigner
 from api.assignment.experiment_cache import ExperimentCache
-from api.assignment.models import AssignmentResponse
-from api.assignment.routes import router as assignment
-from api.campaign.events import router as campaign_events
-from api.campaign.health import router as campaign_health
-from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, CampaignHealthResponse
-from api.campaign.summary import router as campaign_summary
-from api.campaign.summary_models import AnalyticsSummaryResponse
-from api.dashboard.routers import ROUTERS as dashboard_pages
 from api.dashboard.state import make_dashboard
 from api.database import Database, OwnerDatabase
 from api.errors import add_error_handlers
-from api.experiments.models import (
-    BulkStatusResponse,
-    ExperimentChanges,
-    ExperimentList,
-    ExperimentResponse,
-    ExperimentVersions,
-)
-from api.experiments.routes import router as experiment_management
-from api.health import HealthResponse
-from api.health import router as health
 from api.ingestion.core import IngestionCore
-from api.ingestion.models import EventsResponse
-from api.ingestion.routes import router as ingestion
-from api.metrics.models import (
-    CatalogueResponse,
-    DailyResponse,
-    ExperimentsResponse,
-    FunnelsResponse,
-    OrderedFunnelsResponse,
-    RetentionResponse,
-    SummaryResponse,
-)
-from api.metrics.routes import router as metrics
 from api.openapi import DocumentedApi
-from api.operations.models import ReadyResponse
-from api.operations.routes import router as operations
 from api.operations.status import Operations
 from api.raw_route import ShortCut
-from api.reference.routes import router as reference
 from api.request_log import RequestLog, make_logger
-from api.retail.models import QueuedResponse, StatsResponse
-from api.retail.routes import router as retail
-from api.runs.models import RunResponse, RunsResponse
-from api.runs.routes import router as runs
+from api.routers import RESPONSE_MODELS, ROUTERS
 from api.state import Services
 from api.telemetry import know_routes
 from pipeline.clock import Clock, utc_now
@@ -70,37 +32,6 @@ from pipeline.settings import Settings
 DESCRIPTION = (
     "Events in, experiment assignments and trusted numbers out. Bodies are JSON in UTF-8; every failure answers "
     '{"error", "message"}. After a 503, repeat the request unchanged once Retry-After seconds have passed.'
-)
-RESPONSE_MODELS = (
-    HealthResponse,
-    ReadyResponse,
-    AssignmentResponse,
-    EventsResponse,
-    QueuedResponse,
-    StatsResponse,
-    CatalogueResponse,
-    SummaryResponse,
-    DailyResponse,
-    ExperimentsResponse,
-    FunnelsResponse,
-    OrderedFunnelsResponse,
-    RetentionResponse,
-    RunsResponse,
-    RunResponse,
-    CampaignHealthResponse,
-    CampaignEventResponse,
-    CampaignBatchResponse,
-    AnalyticsSummaryResponse,
-    ExperimentResponse,
-    ExperimentList,
-    BulkStatusResponse,
-    ExperimentChanges,
-    ExperimentVersions,
-    AdminTenant,
-    AdminTenants,
-    AdminKey,
-    AdminKeys,
-    NewAdminKey,
 )
 
 
@@ -167,22 +98,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         await parts.database.close()
 
     app = Api(
-        (
-            health,
-            assignment,
-            ingestion,
-            retail,
-            campaign_health,
-            campaign_events,
-            campaign_summary,
-            experiment_management,
-            administration,
-            metrics,
-            runs,
-            operations,
-            reference,
-            *dashboard_pages,
-        ),
+        ROUTERS,
         log,
         access_lines=settings.access_log,
         title="Tidemark",

@@ -35,14 +35,14 @@ class DocumentedApi(FastAPI):
         return schema
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Describe a JSON body (openapi_extra) by a model, its definitions inlined."""
     schema = _inlined(model.model_json_schema())
     examples = schema.pop("examples", [])
     content: dict[str, Any] = {"schema": schema}
     if examples:
         content["example"] = examples[0]
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
 def query_parameters(*parameters: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     dashboard_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("DASHBOARD_TOKEN", "dashboard_token"),
-        description="Secret for the protected metrics endpoints. `up` and `demo` make one when it is unset.",
+        description="Secret for the dashboard and the protected metrics endpoints. `up` and `demo` make one when it is "
+        "unset.",
     )
     require_api_key: bool = Field(
         False,

@@ -30,8 +30,7 @@ from api.access.admin_models import (
 from api.access.caller import Caller
 from api.access.guard import caller_of, documented_key
 from api.answers import JsonAnswer
-from api.bodies import read_body
-from api.campaign.event_reader import read_json
+from api.bodies import read_body, read_json
 from api.campaign.route import CampaignError, CampaignRoute, campaign_failures
 from api.errors import ForbiddenError
 from api.identifiers import DEFAULT_TENANT
@@ -94,7 +93,7 @@ async def update_tenant(request: Request) -> Response:
             connection,
             tenant_id,
             name=wanted.name,
-            rate_limits=wanted.rateLimits,
+            rate_limits=None if wanted.rateLimits is None else wanted.rateLimits.model_dump(exclude_unset=True),
             cors_origins=wanted.corsOrigins,
             hot_days=wanted.hotDays,
         )
@@ -138,13 +137,13 @@ async def create_key(request: Request) -> Response:
     summary="Replace an API key",
     status_code=201,
     response_model=NewAdminKey,
-    openapi_extra=json_body(KeyRotation) | path_parameters(key_id="The key's public id."),
+    openapi_extra=json_body(KeyRotation, required=False) | path_parameters(key_id="The key's public id."),
 )
 async def rotate_key(request: Request) -> Response:
     """Make a key in the place of another; for a time of grace both are valid."""
     caller = caller_of(request, "admin")
     key_id = request.path_params["key_id"]
-    wanted = await _read(request, KeyRotation)
+    wanted = await _read(request, KeyRotation, b"{}")
     grace = timedelta(hours=wanted.graceHours)
     rotated = await _run(request, lambda at: keys.rotate_key(at, key_id, tenant_id=_own_tenant(caller), grace=grace))
     return _answer(_new_key(rotated), 201)
@@ -184,10 +183,10 @@ async def _run(request: Request, work: Callable[[Connection], Result]) -> Result
         raise CampaignError(400, [str(error)]) from error
 
 
-async def _read(request: Request, model: type[Model]) -> Model:
-    """Read a body; an empty one is an object without fields. Raises CampaignError, one message per wrong field."""
+async def _read(request: Request, model: type[Model], absent: bytes = b"") -> Model:
+    """Read a body, `absent` in the place of none. Raises CampaignError, one message per wrong field."""
     body = await read_body(request, MAX_ADMIN_BODY_BYTES)
-    document = read_json(body) if body.strip() else {}
+    document = read_json(body or absent)
     if not isinstance(document, dict):
         raise CampaignError(400, ["the body must be an object"])
     problem = value_problem(document, "the body")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.access.tenants import MAX_HOT_DAYS, MAX_NAME_CHARACTERS
+from pipeline.access.tenants import MAX_HOT_DAYS, MAX_NAME_CHARACTERS, MAX_RATE, ORIGIN
 
 ScopeName = Literal["ingest", "read", "manage", "admin"]
-Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
+NO_CONTROLS = r"^[^\u0000-\u001f\u007f]*$"
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS, pattern=NO_CONTROLS)]
+Rate = Annotated[float, Field(gt=0, le=MAX_RATE)]
 EXAMPLE_TENANT: dict[str, Any] = {
     "id": "acme",
     "name": "Acme",
@@ -31,6 +33,14 @@ EXAMPLE_KEY: dict[str, Any] = {
 SECRET = "0f" * 32
 
 
+def _whole(value: object) -> object:
+    """Take 7.0 for 7, as JSON does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+
+
 def _strict(**example: Any) -> ConfigDict:  # noqa: ANN401 - any JSON value
     """No conversions and no unknown fields: a misspelt limit must not be no limit."""
     return ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -41,8 +51,19 @@ class TenantCreation(BaseModel):
 
     model_config = _strict(id="acme", name="Acme")
 
-    id: str = Field(description="1 to 63 characters: a-z, 0-9, _ and -.")
+    id: str = Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="1 to 63 characters: a-z, 0-9, _ and -.")
     name: Name = Field("", description="For people; empty: its id.")
+
+
+class RateLimitsChange(BaseModel):
+    """Requests per second by endpoint; null goes back to the default."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    events: Rate | None = None
+    analytics: Rate | None = None
+    experiments: Rate | None = None
+    admin: Rate | None = None
 
 
 class TenantTermsChange(BaseModel):
@@ -50,12 +71,12 @@ class TenantTermsChange(BaseModel):
 
     model_config = _strict(rateLimits={"events": 500})
 
-    name: Name | None = None
-    rateLimits: dict[str, float | None] | None = Field(
-        None, description="Requests per second by endpoint: events, analytics, experiments, admin. null: the default."
+    name: Annotated[Name, Field(min_length=1)] | None = None
+    rateLimits: RateLimitsChange | None = None
+    corsOrigins: list[Annotated[str, Field(pattern=f"^({ORIGIN})$")]] | None = Field(
+        None, description="Origins whose pages may use the tenant's keys."
     )
-    corsOrigins: list[str] | None = Field(None, description="Origins whose pages may use the tenant's keys.")
-    hotDays: Annotated[int, Field(ge=0, le=MAX_HOT_DAYS)] | None = Field(
+    hotDays: Annotated[int, Field(ge=0, le=MAX_HOT_DAYS), WHOLE] | None = Field(
         None, description="Days that Postgres keeps its events; 0: as the installation does."
     )
 
@@ -68,7 +89,7 @@ class KeyCreation(BaseModel):
     scopes: list[ScopeName] = Field(min_length=1)
     tenant: str | None = Field(None, description="Whose key; absent: that of the key that asks.")
     name: Name = ""
-    expiresInDays: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    expiresInDays: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = None
 
 
 class KeyRotation(BaseModel):
@@ -76,7 +97,7 @@ class KeyRotation(BaseModel):
 
     model_config = _strict(graceHours=24)
 
-    graceHours: Annotated[float, Field(ge=0, le=8_760, strict=False)] = Field(
+    graceHours: Annotated[float, Field(ge=0, le=8_760)] = Field(
         24, description="Hours for which the old key is valid, too."
     )
 

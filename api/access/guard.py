@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Security
 from fastapi.security import APIKeyHeader
 from starlette.requests import Request
@@ -19,7 +21,7 @@ _scheme = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", description="A te
 # For routes, so that their documentation asks for the key; the routes themselves check it.
 documented_key = Security(_scheme)
 # For the description of routes that work without a key, too (openapi_extra).
-optional_key = {"security": [{"ApiKey": []}, {}]}
+optional_key: dict[str, Any] = {"security": [{"ApiKey": []}, {}]}
 
 
 def given_key(request: Request) -> str | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from api.bodies import read_json
 from api.errors import InvalidRequestError
 from api.identifiers import identifier_problem, trim
 from api.ingestion.batch import EventBatch
@@ -16,7 +17,7 @@ from api.ingestion.delivery import Delivery
 from api.ingestion.event_ids import given_event_id, own_event_id
 from api.ingestion.timestamps import TimestampError, TimestampRangeError, parse_timestamp
 from api.ingestion.validation import MAX_AHEAD
-from api.json_text import MalformedJsonError, decode_json, encode_json, text_problem, value_problem
+from api.json_text import encode_json, text_problem, value_problem
 from pipeline.ingestion.event_store import EventRow
 
 MAX_EVENTS = 100
@@ -24,7 +25,6 @@ EVENT_TYPES = ("PAGE_VIEW", "CLICK", "CONVERSION")
 SOURCE = "campaign"
 NOT_A_BATCH = "events must be an array"
 NO_CONTEXT = msgspec.json.encode({"source": SOURCE}).decode()
-MALFORMED_JSON = "Malformed JSON body."
 
 
 class RefusedError(Exception):
@@ -33,14 +33,6 @@ class RefusedError(Exception):
     def __init__(self, messages: list[str]) -> None:
         super().__init__("; ".join(messages))
         self.messages = messages
-
-
-def read_json(body: bytes) -> object:
-    """Decode a body. Raises InvalidRequestError when it is not JSON."""
-    try:
-        return decode_json(body)
-    except MalformedJsonError as error:
-        raise InvalidRequestError(MALFORMED_JSON) from error
 
 
 def read_campaign_events(delivery: Delivery, happened: datetime | None = None) -> EventBatch:

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from api.access.guard import caller_of, documented_key
 from api.answers import JsonAnswer
-from api.bodies import read_body, read_in_turn
-from api.campaign.event_reader import RefusedError, read_campaign_events, read_event, read_json
+from api.bodies import read_body, read_in_turn, read_json
+from api.campaign.event_reader import RefusedError, read_campaign_events, read_event
 from api.campaign.models import (
     CampaignBatchRequest,
     CampaignBatchResponse,

@@ -163,6 +163,7 @@ _PARTS: dict[str, Parts] = {
     "sessions_submitted_total": _daily([("sessions_submitted", "count")], UNFINISHED_DAYS),
     "logging_rate_24h_pooled": _daily([("logging_rate_24h", "share"), ("new_users", "count")], IMMATURE_DAYS),
     "ingestion_lag_p50_median": _daily([("ingestion_lag_p50", "seconds")], UNFINISHED_DAYS),
+    "ingestion_lag_p95_median": _daily([("ingestion_lag_p95", "seconds")], UNFINISHED_DAYS),
     "events_total": _volume,
     "funnel_users_total": _ordered,
     "step_median_seconds": _ordered,

@@ -96,6 +96,11 @@ def short_moment(value: datetime | str | None) -> str:
     return f"{at.day} {at:%b %Y}" if (at.hour, at.minute) == (0, 0) else f"{at.day} {at:%b %Y %H:%M}"
 
 
+def short_day(value: date | None) -> str:
+    """Write a UTC day with its year: `19 Feb 2026`."""
+    return NOTHING if value is None else f"{value.day} {value:%b %Y}"
+
+
 def clock_time(value: datetime | str | None, now: datetime) -> str:
     """Write a moment as briefly as it can be understood now: `08:30 UTC` today, else with its day."""
     if value is None:

@@ -98,7 +98,7 @@ async def ingestion(request: Request) -> Response:
             reasons_table(found.reasons),
             letters_table(found.letters),
         ),
-        has_data=bool(found.ledger or found.days["days"] or found.arrivals or found.matching),
+        has_data=bool(found.ledger or found.arrivals or found.matching),
         totals={name: sum(getattr(day, name) for day in found.ledger) for name in TOTALS},
         unbalanced=[day for day in found.ledger if not day.is_balanced],
         ledger=ledger_chart(found.ledger, visit.window),

@@ -104,14 +104,13 @@ def _reader(root: Path) -> LakeReader:
 def own_days_table(visit: Visit, days: Sequence[tuple[date, int, date]]) -> Table:
     """Return the tenant's events in the lake by day, the last day first."""
     columns = (
-        Column("day", "Happened (UTC)", "day"),
-        Column("date", "Date"),
+        Column("day", "Happened (UTC)"),
         Column("events", "Events", "count", "lake_events"),
         Column("newest_received", "Newest received (UTC)", "day"),
     )
     source = ask("lake_events", days=visit.window.days)
     rows = [
-        [Cell(day), Cell(str(day)), Cell(events, source if visit.window.first <= day <= visit.window.last else None),
+        [Cell(str(day)), Cell(events, source if visit.window.first <= day <= visit.window.last else None),
          Cell(newest)]
         for day, events, newest in reversed(days)
     ]  # fmt: skip
@@ -121,13 +120,12 @@ def own_days_table(visit: Visit, days: Sequence[tuple[date, int, date]]) -> Tabl
 def days_table(state: LakeState) -> Table:
     """Return the days of the lake's newest version, of all tenants, the last day first."""
     columns = (
-        Column("day", "Happened (UTC)", "day"),
-        Column("date", "Date"),
+        Column("day", "Happened (UTC)"),
         Column("rows", "Events", "count"),
         Column("files", "Files", "count"),
         Column("size", "Size", "bytes"),
     )
-    rows = [[Cell(one.day), Cell(str(one.day)), Cell(one.rows), Cell(one.files), Cell(one.size)] for one in state.days]
+    rows = [[Cell(str(one.day)), Cell(one.rows), Cell(one.files), Cell(one.size)] for one in state.days]
     return Table("days", "Days of the lake, all tenants", columns, rows)
 
 

@@ -35,7 +35,10 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @dataclass(frozen=True)
 class Card:
-    """A figure with its words: `metric` is its catalogue entry, `daily` that of the published numbers behind it."""
+    """A figure with its words: `metric` is its catalogue entry, `daily` that of the published numbers behind it.
+
+    `unit` stands beside the value, and is a figure of its own where `unit_metric` names its entry.
+    """
 
     metric: str
     daily: str
@@ -49,7 +52,7 @@ class Card:
     latest_day: Any
     today: str
     sparkline: Markup
-    note: str = ""
+    unit_metric: str | None
 
 
 @router.get("/overview")
@@ -72,7 +75,7 @@ def cards(values: DailyValues) -> Sequence[Card]:
     """Return the five figures of the overview."""
     rate = values.pooled_rate("logging_rate_24h", "new_users")
     users = values.users_behind("new_users")
-    tail = values.latest("ingestion_lag_p95")
+    tail = values.median("ingestion_lag_p95").value
     return (
         _card("dau_mean", "dau", values, values.mean("dau"), formats.count, unit="a day"),
         _card("new_users_total", "new_users", values, values.total("new_users"), formats.count),
@@ -93,7 +96,8 @@ def cards(values: DailyValues) -> Sequence[Card]:
             values,
             values.median("ingestion_lag_p50"),
             formats.seconds,
-            note=f"(95th percentile {formats.seconds(tail)})",
+            unit=f"p95 {formats.seconds(tail)}",
+            unit_metric="ingestion_lag_p95_median",
         ),
     )
 
@@ -170,7 +174,7 @@ def _card(
     write: Callable[[float | None], str],
     *,
     unit: str = "",
-    note: str = "",
+    unit_metric: str | None = None,
 ) -> Card:
     is_share = entry(metric).unit == "share"
     skip = figure.partial
@@ -189,5 +193,5 @@ def _card(
         latest_day=latest_day,
         today=write(figure.today),
         sparkline=sparkline(figure.trend, f"{entry(daily).label}, day by day", partial=skip),
-        note=note,
+        unit_metric=unit_metric,
     )

@@ -75,6 +75,7 @@ async def _explained(visit: Visit, metric: str, day: date, named: dict[str, str 
 
     def trace() -> Any:  # noqa: ANN401 - as above
         # Loads the lake's readers, which a process that nobody asks need not have in memory.
+        from pipeline.lake.table import LakeError  # noqa: PLC0415
         from pipeline.provenance.explanation import (  # noqa: PLC0415
             NotPublishedError,
             Question,
@@ -98,6 +99,8 @@ async def _explained(visit: Visit, metric: str, day: date, named: dict[str, str 
             return explain(settings, url, question)
         except (NotPublishedError, NotRecordedError) as error:
             raise ApiError(404, f"{error}.") from error
+        except (LakeError, OSError) as error:
+            raise ApiError(503, "The lake cannot be read at this moment.") from error
         except UnknownMetricError as error:
             raise InvalidRequestError(f"{error}.") from error
 

@@ -25,6 +25,7 @@ FILTERS = (
     formats.points,
     formats.moment,
     formats.short_moment,
+    formats.short_day,
     formats.clock_time,
     formats.day,
 )

@@ -44,6 +44,11 @@ class Column:
     metric: str | None = None
 
     @property
+    def look(self) -> str:
+        """The class of its cells: numbers to the right, times in one line."""
+        return "n" if self.is_number else "when" if self.kind in ("day", "moment") else ""
+
+    @property
     def is_number(self) -> bool:
         """Whether its cells stand to the right."""
         return self.kind not in TO_THE_LEFT

@@ -21,7 +21,7 @@ MAX_HOT_DAYS = 3650
 MAX_NAME_CHARACTERS = 200
 _TENANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 
 
 class UnknownTenantError(Exception):
@@ -118,6 +118,6 @@ def _limit(endpoint: str, limit: float | None) -> float | None:
 
 
 def _origin(origin: str) -> str:
-    if not _ORIGIN.fullmatch(origin):
+    if not re.fullmatch(ORIGIN, origin):
         raise TenantValueError(f"{origin!r} is no origin; it must look like https://shop.example, without a path")
     return origin

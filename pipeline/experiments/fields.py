@@ -21,6 +21,8 @@ from pipeline.experiments.json_values import encoded_size, text_problem, value_p
 MAX_VARIANTS = 50
 MAX_KEY, MAX_NAME, MAX_DESCRIPTION = 64, 200, 4_000
 MAX_OBJECT_BYTES = 32 * 2**10
+# A list shows hundreds of experiments with all of their configs, and one answer is held in memory as a whole.
+MAX_CONFIG_BYTES = 64 * 2**10
 LAYER_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}$"
 FIRST_MOMENT, LAST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _TIME = re.compile(
@@ -90,7 +92,7 @@ def _small_object(value: dict[str, Any] | None) -> dict[str, Any] | None:
 def _size(lowest: float, highest: float) -> Callable[[float], float]:
     def check(number: float) -> float:
         if not lowest <= number <= highest:
-            raise ValueError(f"must be a number between {lowest:g} and {highest:g}")
+            raise ValueError(f"must be a number between {lowest:g} and {highest:.15g}")
         return number
 
     return check
@@ -158,6 +160,8 @@ def _checked_variants(variants: list[VariantFields]) -> list[VariantFields]:
         raise ValueError("must have at most one control (isControl)")
     if not math.fsum(variant.weight for variant in variants) > 0:
         raise ValueError("must have weights whose sum is more than 0")
+    if sum(encoded_size(variant.config) for variant in variants) > MAX_CONFIG_BYTES:
+        raise ValueError(f"must not have configs of more than {MAX_CONFIG_BYTES} bytes together")
     return variants
 
 

@@ -22,7 +22,7 @@ from pipeline.statements import statement
 
 SORTS = ("createdAt", "updatedAt", "name", "status", "startDate", "endDate")
 DEFAULT_SORT = "-createdAt"
-DEFAULT_LIMIT, MAXIMUM_LIMIT = 100, 500
+DEFAULT_LIMIT, MAXIMUM_LIMIT = 100, 200
 MAX_CURSOR = 4_000
 
 

@@ -117,6 +117,14 @@ _DERIVED = (
         None,
     ),
     CatalogueEntry(
+        "ingestion_lag_p95_median",
+        "Ingestion lag of the window, 95th percentile",
+        "seconds",
+        "the median of the daily `ingestion_lag_p95` over the complete days of the window that had events",
+        ("A median of percentiles: each day counts alike, however many events it had.",),
+        None,
+    ),
+    CatalogueEntry(
         "events_total",
         "Events of the window by name",
         "events",

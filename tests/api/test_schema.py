@@ -31,12 +31,11 @@ def question(
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)),
-            *("run", str(description), "--url", url, "-H", f"x-dashboard-token: {TOKEN}"),
-            *("-H", f"x-api-key: {key}", "--no-color"),
+            *("run", str(description), "--url", url, "--no-color"),
             *("--report-json-path", str(report), *options),
         ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TIDEMARK_TEST_KEY": key, "TIDEMARK_TEST_TOKEN": TOKEN},
         capture_output=True,
         text=True,
         timeout=250,

@@ -166,10 +166,11 @@ ERRORS = {"ErrorBody", "VisitErrors", "StatsError", "CampaignErrorBody"}
 MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
-        AssignmentResponse, CatalogueResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse, FunnelsResponse,
-        HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
+        AssignmentResponse, CatalogueResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse,
+        FunnelsResponse, HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
         RunResponse, RunsResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
-        AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse, CampaignBatchResponse, CampaignErrorBody,
+        AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse, CampaignBatchResponse,
+        CampaignErrorBody,
         AdminTenant, AdminTenants, AdminKey, AdminKeys, NewAdminKey,
         BulkStatusResponse, ExperimentChanges, ExperimentList, ExperimentResponse, ExperimentVersions,
     )
@@ -193,7 +194,8 @@ def test_every_documented_answer_has_an_example_that_is_valid(client: httpx.Clie
         ("get", "/api/experiments"), ("post", "/api/experiments"), ("post", "/api/experiments/bulk-status"),
         ("get", "/api/experiments/{id}"), ("patch", "/api/experiments/{id}"),
         ("get", "/api/experiments/{id}/changes"), ("get", "/api/experiments/{id}/versions"),
-        ("get", "/api/health"), ("get", "/api/analytics/summary"), ("post", "/api/events"), ("post", "/api/events/batch"),
+        ("get", "/api/health"), ("get", "/api/analytics/summary"),
+        ("post", "/api/events"), ("post", "/api/events/batch"),
     }  # fmt: skip
     for (_, path), operation in operations.items():
         assert "422" not in operation["responses"], path

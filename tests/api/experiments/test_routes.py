@@ -180,7 +180,7 @@ def test_every_wrong_field_has_a_text_of_its_own(platform: Platform) -> None:
     wanted = [
         "name must not be empty",
         "status must be one of: 'DRAFT', 'RUNNING', 'PAUSED' or 'ENDED'",
-        "variants[0].weight must be a number between 0 and 1e+09",
+        "variants[0].weight must be a number between 0 and 1000000000",
         "variants[1].key is required",
         "variants[1].weight must be a number",
     ]

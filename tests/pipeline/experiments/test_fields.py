@@ -104,6 +104,8 @@ def test_weights_need_a_positive_sum_and_variants_keys_of_their_own_and_one_cont
         "variants must have weights whose sum is more than 0"
     ]
     assert problems(variants=[variant("A"), variant("A")]) == ["variants must have keys that differ; twice: A"]
+    large = [{**variant(key), "config": {"x": "y" * 30_000}} for key in "ABC"]
+    assert problems(variants=large) == ["variants must not have configs of more than 65536 bytes together"]
     assert problems(variants=[variant("A", control=True), variant("B", control=True)]) == [
         "variants must have at most one control (isControl)"
     ]
