@@ -26,6 +26,7 @@ LONGEST = (
     "pipeline/rollups/test_backfill.py",
     "api/test_schema.py",
     "cli/test_running_system.py",
+    "api/dashboard/test_browser.py",
     "dagster_project/test_audit.py",
     "api/faults/test_outages.py",
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]*")
 
 
 def ask(
@@ -30,4 +33,10 @@ def ask(
         "step": step,
         "days_after": days_after,
     }
-    return f"/provenance?{urlencode({name: value for name, value in given.items() if value is not None})}"
+    # urlencode does the same, and takes five times as long: a page asks thousands of times.
+    return "/provenance?" + "&".join(f"{name}={_quoted(value)}" for name, value in given.items() if value is not None)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)

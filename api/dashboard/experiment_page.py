@@ -140,7 +140,6 @@ async def _page(request: Request, experiment_id: str) -> Response:
         here=here,
         done=found.done,
         said=TOLD.get(request.query_params.get("said", "")),
-        versions=found.versions,
         rate=RATE,
         bars={row.group.key: bar(row.actual_share or 0.0, color=row.group.color) for row in plan.rows},
     )

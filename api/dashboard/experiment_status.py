@@ -48,6 +48,13 @@ class Wanted:
     refusal: str | None
 
 
+@router.get(STATUS)
+@router.get(UNDO)
+async def list_again(request: Request) -> Response:
+    """Lead to the list: links of the frame keep the path of the page that asked for a confirmation."""
+    return redirect(request, visit_of(request).link(LIST))
+
+
 @router.post(STATUS)
 async def change_status(request: Request) -> Response:
     """Give the experiments `id` the status of `order`; without `confirmed`, ask first."""

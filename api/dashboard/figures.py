@@ -158,7 +158,8 @@ def daily_values(window: MetricsWindow, found: Mapping[str, Any]) -> DailyValues
 
 def window_days(window: MetricsWindow) -> list[date]:
     """Return the days of a window, ascending."""
-    return [window.first + timedelta(days=number) for number in range(window.days)]
+    first = window.first
+    return [first + timedelta(days=number) for number in range(window.days)]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from api.dashboard import formats
 
 # Spreadsheets take a text that begins with one of these for a formula, also behind blanks (OWASP, CSV injection).
@@ -85,6 +87,32 @@ class Table:
             return formats.share(cell.value, cell.of)
         text: str = WRITERS[column.kind](cell.value)
         return text
+
+    def body(self) -> Markup:
+        """Return the rows as HTML, every value escaped. A template takes ten times as long for thousands of cells."""
+        parts: list[str] = []
+        for row in self.rows:
+            parts.append("<tr>")
+            tag = 'th scope="row"'
+            for column, cell in zip(self.columns, row, strict=True):
+                parts.append(self._cell(tag, column, cell))
+                tag = "td"
+            parts.append("</tr>\n")
+        return Markup("".join(parts))
+
+    def _cell(self, tag: str, column: Column, cell: Cell) -> str:
+        text = str(escape(self.written(column, cell)))
+        if cell.ask:
+            text = f'<a class="ask" href="{escape(cell.ask)}">{text}</a>'
+        elif cell.href:
+            text = f'<a href="{escape(cell.href)}">{text}</a>'
+        classes = f"{column.look} {cell.look}".strip()
+        attributes = f' class="{escape(classes)}"' if classes else ""
+        if cell.note:
+            note = escape(cell.note)
+            attributes += f' title="{note}"'
+            text += f'<span class="hidden"> ({note})</span>'
+        return f"<{tag}{attributes}>{text}</{tag[:2]}>"
 
 
 def to_csv(table: Table) -> bytes:

@@ -224,6 +224,22 @@ def test_a_number_says_where_it_comes_from_by_mouse_and_by_keyboard(laptop: Visi
     assert not panel.is_visible()
 
 
+def test_a_number_that_cannot_be_traced_says_so_in_the_panel(laptop: Visitor) -> None:
+    laptop.go("/overview")
+    number = laptop.page.locator(".card .big a.ask").first
+    number.evaluate("link => { link.href = '/provenance?metric=dau&day=2026-01-01' }")
+    number.click()
+    panel = laptop.page.locator("#panel .failed")
+    panel.wait_for()
+    assert "nothing is published for dau" in panel.inner_text()
+    laptop.problems.clear()  # the browser logs the 404 itself
+    laptop.page.context.set_offline(True)
+    laptop.page.keyboard.press("Escape")
+    number.click()
+    laptop.page.wait_for_function("document.querySelector('#panel').textContent.includes('The server did not answer')")
+    laptop.problems.clear()
+
+
 def test_the_published_value_in_the_panel_is_the_one_on_the_page(laptop: Visitor) -> None:
     laptop.go("/retention")
     cell = laptop.page.locator("td:not(.incomplete) a.ask[href*='retention_rate']").first

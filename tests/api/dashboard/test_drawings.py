@@ -7,6 +7,7 @@ import io
 import json
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from api.dashboard import formats
+from api.dashboard.asking import ask
 from api.dashboard.charts.bar import bar
 from api.dashboard.charts.scale import MAX_LINES, nice_ticks
 from api.dashboard.charts.sparkline import HEIGHT, MARGIN, WIDTH, sparkline
@@ -158,11 +160,28 @@ def test_a_download_gives_every_text_back(texts: list[str]) -> None:
 
 
 def test_a_table_escapes_what_it_shows() -> None:
-    table = Table("t", HOSTILE, (Column("a", HOSTILE), Column("b", "B")), [[Cell(HOSTILE, note=HOSTILE), Cell(None)]])
-    text = render("failed_fragment.html", status=1, title=table.caption, message=HOSTILE)
-    assert "<script>" not in text
+    columns = (Column("a", HOSTILE), Column("b", "B", "share"), Column("c", "C", "day"))
+    cells = [Cell(HOSTILE, href=HOSTILE), Cell(0.5, ask(HOSTILE), of=40, look=HOSTILE, note=HOSTILE), Cell(None)]
+    [head, share, day] = parsed(Table("t", "T", columns, [cells]).body())
+    assert (head.tag, head.attrib, head[0].attrib, head[0].text) == ("th", {"scope": "row"}, {"href": HOSTILE}, HOSTILE)
+    assert share.attrib == {"class": f"n {HOSTILE}", "title": HOSTILE}
+    assert (share[0].attrib["class"], share[0].text) == ("ask", "50.0%")
+    assert parse_qs(urlsplit(share[0].attrib["href"]).query) == {"metric": [HOSTILE]}
+    assert share[1].text == f" ({HOSTILE})"
+    assert (day.tag, day.attrib, day.text) == ("td", {"class": "when"}, NOTHING)
+
+
+def test_a_failure_and_marked_code_are_escaped() -> None:
+    assert "<script>" not in render("failed_fragment.html", status=1, title=HOSTILE, message=HOSTILE)
     assert str(marked_code(f"`{HOSTILE}` {HOSTILE}")).count("<code>") == 1
     assert "<script>" not in str(marked_code(f"`{HOSTILE}` {HOSTILE}"))
+
+
+@given(st.dictionaries(st.sampled_from(("dimension", "experiment", "variant", "step")), st.text(), max_size=4))
+def test_a_question_keeps_what_it_is_about(given_values: dict[str, str]) -> None:
+    query = urlsplit(ask("dau", day=date(2026, 2, 19), days_after=7, **given_values)).query  # type: ignore[arg-type]
+    found = {name: value for name, [value] in parse_qs(query, keep_blank_values=True).items()}
+    assert found == {"metric": "dau", "day": "2026-02-19", "days_after": "7", **given_values}
 
 
 def test_sql_is_marked_and_escaped() -> None:

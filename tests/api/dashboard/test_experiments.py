@@ -464,3 +464,13 @@ def test_without_experiments_the_page_says_how_to_get_one(world: World) -> None:
     assert "./tidemark seed" in page
     assert 'href="/experiments/new"' in page
     assert "No experiment matches" in client.get("/experiments?q=x").text
+
+
+def test_the_frame_of_a_page_that_asks_leads_somewhere(world: World) -> None:
+    client = world.client()
+    asked = order(client, "pause", ["exp"])
+    links = {href for text, href in Page(asked.text).links if text.startswith("7")}
+    assert links == {"/experiments/status?days=7"}
+    for path in (*links, "/experiments/undo?days=7"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/experiments?days=7")
