@@ -26,6 +26,8 @@ from pipeline.statements import statement
 # Requests taken in advance are worth nothing after this; nor are more of them taken than the rate gives in this time.
 LEASE_SECONDS = 0.1
 ANSWER_SECONDS = 1.0
+# For so long after it did not answer, the database is not asked: every request would wait for it.
+AWAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class RateLimiter:
         self._keys = keys
         self._clock = clock
         self._leases: dict[tuple[str, str], _Lease] = {}
+        self._away_until = -math.inf
 
     async def take(self, tenant_id: str, endpoint: str) -> Allowance:
         """Take one request out of a tenant's bucket for an endpoint, one of `RATE_LIMITS`.
@@ -149,15 +152,7 @@ class RateLimiter:
         lease.size = min(lease.size * 2, max(int(lease.rate * LEASE_SECONDS), 1)) if busy else 1
         wanted = max(lease.size, min(lease.waiting, int(lease.capacity)))
         try:
-            grant = await self._database.run(
-                lambda connection: _take(connection, tenant_id, endpoint, lease, wanted),
-                tenant_id,
-                seconds=ANSWER_SECONDS,
-            )
-        except DatabaseUnavailableError:
-            now = self._clock()
-            grant = take(lease.own_full_at - now, lease.rate, lease.capacity, wanted)
-            lease.own_full_at = now + grant.full_in
+            grant = await self._grant(tenant_id, endpoint, lease, wanted)
         finally:
             lease.fetch = None
         now = self._clock()
@@ -168,6 +163,22 @@ class RateLimiter:
         if not grant.granted:
             # One more fits in as soon as the bucket lacks one less than it holds.
             lease.empty_until = now + max(grant.full_in - (lease.capacity - 1) / lease.rate, 0.0)
+
+    async def _grant(self, tenant_id: str, endpoint: str, lease: _Lease, wanted: int) -> Grant:
+        """Take requests out of the bucket in the database, or while that is away out of this process's own."""
+        if self._clock() >= self._away_until:
+            try:
+                return await self._database.run(
+                    lambda connection: _take(connection, tenant_id, endpoint, lease, wanted),
+                    tenant_id,
+                    seconds=ANSWER_SECONDS,
+                )
+            except DatabaseUnavailableError:
+                self._away_until = self._clock() + AWAY_SECONDS
+        now = self._clock()
+        grant = take(lease.own_full_at - now, lease.rate, lease.capacity, wanted)
+        lease.own_full_at = now + grant.full_in
+        return grant
 
 
 def take(full_in: float, rate: float, capacity: float, wanted: int) -> Grant:

@@ -149,7 +149,7 @@ TOTALS = ("received", "stored", "duplicate", "rejected", "letters", "waiting")
 async def _read(connection: AsyncConnection, visit: Visit, reason: str | None) -> _Read:
     window = {"tenant_id": visit.tenant_id, "first_day": visit.window.first, "last_day": visit.window.last}
     own = {"tenant_id": visit.tenant_id, "sample_bytes": SAMPLE_BYTES}
-    days = await read_days(connection, visit.tenant_id, visit.both_windows)
+    days = await read_days(connection, visit.tenant_id, visit.window)
     async with connection.cursor(row_factory=class_row(LedgerDay)) as cursor:
         await cursor.execute(statement("dashboard/ledger_days"), window)
         ledger = await cursor.fetchall()

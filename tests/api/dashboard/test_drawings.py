@@ -68,8 +68,9 @@ def test_the_open_end_of_a_line_is_dashed_and_joined_to_the_rest() -> None:
 def test_ticks_are_few_even_and_around_what_they_measure(low: float, spread: float) -> None:
     ticks = nice_ticks(low, low + spread)
     assert 2 <= len(ticks) <= MAX_LINES
-    assert ticks[0] <= low + abs(low) * 1e-6 + 1e-9
-    assert ticks[-1] >= low + spread - abs(low + spread) * 1e-6 - 1e-6
+    unseen = (abs(low) + spread) * 1e-6 + 1e-9  # a millionth of the axis is less than a pixel
+    assert ticks[0] <= low + unseen
+    assert ticks[-1] >= low + spread - unseen
     steps = [after - before for before, after in pairwise(ticks)]
     assert all(step > 0 for step in steps)
     assert max(steps) - min(steps) <= max(steps) * 1e-3 + 1e-6
