@@ -8,7 +8,7 @@ from api.assignment.models import AssignmentResponse
 from api.assignment.routes import router as assignment
 from api.campaign.events import router as campaign_events
 from api.campaign.health import router as campaign_health
-from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, CampaignHealthResponse
+from api.campaign.models import CampaignEventResponse, CampaignHealthResponse
 from api.campaign.summary import router as campaign_summary
 from api.campaign.summary_models import AnalyticsSummaryResponse
 from api.dashboard.routers import ROUTERS as DASHBOARD_ROUTERS
@@ -76,7 +76,6 @@ RESPONSE_MODELS = (
     RunResponse,
     CampaignHealthResponse,
     CampaignEventResponse,
-    CampaignBatchResponse,
     AnalyticsSummaryResponse,
     ExperimentResponse,
     ExperimentList,

@@ -15,13 +15,13 @@ from api.bodies import read_body, read_in_turn, read_json
 from api.campaign.event_reader import RefusedError, read_campaign_events, read_event
 from api.campaign.models import (
     CampaignBatchRequest,
-    CampaignBatchResponse,
     CampaignEventRequest,
     CampaignEventResponse,
 )
 from api.campaign.route import CampaignError, CampaignRoute, campaign_failures
 from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
+from api.ingestion.models import EventsResponse
 from api.ingestion.timestamps import cut_to_milliseconds
 from api.json_text import encode_json
 from api.openapi import json_body
@@ -63,7 +63,7 @@ async def receive_event(request: Request) -> Response:
 @router.post(
     "/api/events/batch",
     summary="Send events",
-    response_model=CampaignBatchResponse,
+    response_model=EventsResponse,
     responses=campaign_failures(400, 408, 413, 415),
     openapi_extra=json_body(CampaignBatchRequest),
 )

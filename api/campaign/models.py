@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.identifiers import GIVEN_ID_PATTERN, MAX_IDENTIFIER_CHARACTERS
-from api.ingestion.models import UUID_PATTERN, AcceptedEvent, RejectedEvent
+from api.ingestion.models import UUID_PATTERN
 
 EXAMPLE_EVENT: dict[str, Any] = {
     "userId": "user-7",
@@ -68,30 +68,3 @@ class CampaignEventResponse(BaseModel):
 
     id: str
     status: Literal["accepted"]
-
-
-class CampaignBatchResponse(BaseModel):
-    """What became of each event. Everything accepted here is committed."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "ok": True,
-                    "received_at": "2026-02-19T08:30:05.731Z",
-                    "accepted": 1,
-                    "rejected": 1,
-                    "results": [
-                        {"index": 0, "status": "accepted", "event_id": "0198c7a1-51f3-7a6c-9f0e-0c4a7f6d3b11"},
-                        {"index": 1, "status": "rejected", "error": "userId should not be empty"},
-                    ],
-                }
-            ]
-        }
-    )
-
-    ok: Literal[True]
-    received_at: str
-    accepted: int
-    rejected: int
-    results: list[AcceptedEvent | RejectedEvent]

@@ -218,6 +218,25 @@ def cohort_size(row: Mapping[str, Any]) -> int:
     return int((row["dimensions"] or {}).get("cohort_size") or 0)
 
 
+def totals(counts: Counts) -> dict[str, int]:
+    """Return how many users came to each variant on all days."""
+    users: dict[str, int] = {}
+    for (variant_id, _), count in counts.items():
+        users[variant_id] = users.get(variant_id, 0) + count
+    return users
+
+
+def pooled_rates(series: Sequence[Mapping[str, Any]], last: date) -> dict[str, tuple[int, int]]:
+    """Return each variant's cohort up to a day, and how many of it submitted a session within 24 hours."""
+    rates: dict[str, tuple[int, int]] = {}
+    for row in series:
+        if row["metric_name"] == "logging_rate_24h_by_variant" and row["day"] <= str(last):
+            size, converted = rates.get(row["variant_id"], (0, 0))
+            cohort = cohort_size(row)
+            rates[row["variant_id"]] = (size + cohort, converted + round(row["value"] * cohort))
+    return rates
+
+
 def headline(experiment: StoredExperiment, plan: Split, rates: Mapping[str, tuple[int, int]]) -> str:
     """Return what there is to say in a sentence or two: state, users, and the 24 hour rates beside each other."""
     status = experiment.definition.status

@@ -28,7 +28,7 @@ from api.dashboard.experiment_fields import (
     with_blank_row,
 )
 from api.dashboard.experiment_links import EDIT, LIST, NEW, UNKNOWN, experiment_link, id_in_query
-from api.dashboard.experiment_page import fields_of
+from api.dashboard.experiment_tables import fields_of
 from api.dashboard.page_route import PageRoute
 from api.dashboard.visit import Visit, visit_of
 from api.errors import ApiError

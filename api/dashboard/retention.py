@@ -25,6 +25,8 @@ from api.metrics.queries import read_retention
 Row = Mapping[str, Any]
 # The share from which a cell has the last of ten steps of color: retention is rarely higher.
 FULL_HEAT = 0.6
+# Beside variants, everyone together is no variant, and not in the grey of the control.
+EVERYONE_COLOR = 7
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -161,7 +163,7 @@ def heat(rate: float) -> int:
 def _groups(visit: Visit, rows: Sequence[Row], experiment: Experiment | None) -> list[Group]:
     everyone: list[tuple[str | None, str, int]] = [(None, "Everyone", 1)]
     if experiment is not None:
-        everyone = [(None, "Everyone", 0)]
+        everyone = [(None, "Everyone", EVERYONE_COLOR)]
         everyone += [
             (variant_id, f"{variant_id} {experiment.variants[variant_id]}".strip(), experiment.colors[variant_id])
             for variant_id in experiment.ordered()

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from api.access.admin_models import AdminKey, AdminKeys, AdminTenant, AdminTenants, NewAdminKey
 from api.app import create_app
 from api.assignment.models import AssignmentRequest, AssignmentResponse
-from api.campaign.models import CampaignBatchResponse, CampaignEventResponse, CampaignHealthResponse
+from api.campaign.models import CampaignEventResponse, CampaignHealthResponse
 from api.campaign.route import CampaignErrorBody
 from api.campaign.summary_models import AnalyticsSummaryResponse
 from api.errors import ErrorBody
@@ -169,7 +169,7 @@ MODELS: dict[str, type[BaseModel]] = {
         AssignmentResponse, CatalogueResponse, DailyResponse, ErrorBody, EventsResponse, ExperimentsResponse,
         FunnelsResponse, HealthResponse, OrderedFunnelsResponse, QueuedResponse, ReadyResponse, RetentionResponse,
         RunResponse, RunsResponse, StatsError, StatsResponse, SummaryResponse, VisitErrors,
-        AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse, CampaignBatchResponse,
+        AnalyticsSummaryResponse, CampaignHealthResponse, CampaignEventResponse,
         CampaignErrorBody,
         AdminTenant, AdminTenants, AdminKey, AdminKeys, NewAdminKey,
         BulkStatusResponse, ExperimentChanges, ExperimentList, ExperimentResponse, ExperimentVersions,
