@@ -27,6 +27,7 @@ LONGEST = (
     "api/test_schema.py",
     "cli/test_running_system.py",
     "api/dashboard/test_browser.py",
+    "api/dashboard/test_management_browser.py",
     "dagster_project/test_audit.py",
     "api/faults/test_outages.py",
 )

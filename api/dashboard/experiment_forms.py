@@ -70,6 +70,7 @@ async def create(request: Request) -> Response:
     form = await visit.form()
     visit.require("manage")
     fields = given_fields(form)
+    await visit.read_frame()
     if form.get("do") == "add":
         return _form(visit, None, with_blank_row(fields))
     document, problems = document_of(fields, None)

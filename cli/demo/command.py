@@ -66,6 +66,7 @@ def _as_json(system: RunningSystem, outcome: Outcome) -> dict[str, Any]:
         "still_on_phones": outcome.still_on_phones,
         "seconds": outcome.seconds,
         "links": {"api": system.url, "documentation": f"{system.url}/docs", "dagster": system.dagster_url},
+        "campaign": {"tenant": CAMPAIGN_TENANT, "api_key": DEMO_KEY},
         "lake_folder": str(system.settings.lake / "events"),
     }
 

@@ -160,7 +160,7 @@ def check_report(report: dict[str, Any], connection: psycopg.Connection, home: P
     assert snapshot is not None
     assert report["lake"]["rows"] == sum(file.rows for file in snapshot.files) == unique
     for table, rows in report["published_rows"].items():
-        assert rows == number(connection, f"SELECT count(*) FROM {table}") > 0, table
+        assert rows == number(connection, f"SELECT count(*) FROM {table} WHERE tenant_id = 'default'") > 0, table
     assert number(connection, "SELECT count(DISTINCT day) FROM daily_metric_rollups") == 5
     yesterday = f"(SELECT '{report['last_day']}'::date - 1)"
     assert report["day_before"]["dau"] == number(
