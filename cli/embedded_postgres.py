@@ -11,7 +11,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ import psutil
 import psycopg
 
 from cli.file_lock import FileLock
+from cli.ports import is_free, lasting_port
 from cli.postgres_binaries import PostgresBinaries, find_binaries, runnable_by
 from cli.postgres_folder import SYSTEM_STATE, prepared_folder
 from cli.service_account import ServiceAccount, service_account
@@ -192,15 +192,11 @@ class EmbeddedPostgres:
     def _port(self) -> int:
         """Return the port used last if it is free, so that clients survive a restart; else another, kept from now."""
         kept = self.folder / "port"
-        with contextlib.suppress(FileNotFoundError, ValueError, OSError):
+        with contextlib.suppress(FileNotFoundError, ValueError, OverflowError):
             port = int(kept.read_text())
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-            return port
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+            if is_free(port):
+                return port
+        port = lasting_port()
         kept.write_text(f"{port}\n")
         self.account.own(kept)
         return port

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 
 import psutil
+
+# Below those that Linux (32768 and up) and macOS (49152 and up) give to outgoing connections.
+LASTING_PORTS = range(20_000, 32_000)
+TRIES = 50
 
 
 class PortError(Exception):
@@ -34,6 +39,28 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """Return a port on 127.0.0.1 that is free now, and not one that the system hands out to clients.
+
+    Who comes back to its port later, after a restart, finds it taken otherwise now and then.
+    """
+    for port in random.SystemRandom().sample(LASTING_PORTS, TRIES):
+        if is_free(port):
+            return port
+    return free_port()
+
+
+def is_free(port: int) -> bool:
+    """Whether one could listen on a port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(host: str, port: int) -> bool:
