@@ -192,6 +192,7 @@ def _time(moment: datetime | None) -> str | None:
 async def _snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
     async with connection.transaction():
         await connection.execute(statement("api/begin_snapshot"))
+        await connection.execute(statement("api/plan_with_sorts"))
         yield
 
 
