@@ -19,6 +19,8 @@ from pipeline.clock import day_start, iso_millis
 from pipeline.statements import statement
 
 VOLUME = "event_volume_by_name"
+# The columns of cohort rows that are no whole numbers by their type.
+FRACTIONS = ("median_seconds", "window_seconds", "rate")
 Json = dict[str, Any]
 
 
@@ -142,8 +144,13 @@ async def read_retention(
 
 
 def _shaped(names: Sequence[str], row: Sequence[Any]) -> Json:
-    values = (number(value) if isinstance(value, float) else value for value in row[1:])
-    return {"day": str(row[0]), **dict(zip(names[1:], values, strict=True))}
+    shaped = dict(zip(names, row, strict=True))
+    shaped["day"] = str(shaped["day"])
+    for name in FRACTIONS:
+        value = shaped.get(name)
+        if value is not None:
+            shaped[name] = number(value)
+    return shaped
 
 
 def number(value: float) -> float | int:
