@@ -135,14 +135,16 @@ def summary_table(
     for found in figures:
         before = None
         for step in found.steps:
+            source = _ask(visit, metric, (funnel, step.step), found.variant_id, experiment)
             cells = [
                 Cell(step.step),
                 Cell(_label(found.variant_id, experiment)),
-                Cell(step.users, _ask(visit, metric, (funnel, step.step), found.variant_id, experiment)),
-                Cell(step.of_first, of=found.steps[0].users),
+                Cell(step.users, source),
+                Cell(step.of_first, source, of=found.steps[0].users),
             ]
             if in_order:
-                cells += [Cell(step.lost), Cell(step.lost_share, of=before), Cell(step.seconds)]
+                lost = source if step.lost is not None else None
+                cells += [Cell(step.lost, lost), Cell(step.lost_share, lost, of=before), Cell(step.seconds)]
             else:
                 cells.append(Cell(step.events))
             rows.append(cells)

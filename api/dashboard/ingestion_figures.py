@@ -94,7 +94,11 @@ def ledger_chart(days: Sequence[LedgerDay], window: MetricsWindow) -> TimeSeries
 
 
 def ledger_table(days: Sequence[LedgerDay], window: MetricsWindow) -> Table:
-    """Return the ledger by day, the last day first, with its balance."""
+    """Return the ledger by day, the last day first, with its balance.
+
+    What is a part of another count leads to the panel of that: received and what became of the stored to events stored.
+    """
+    stored, rejected = (ask(name, days=window.days) for name in ("events_stored", "events_rejected"))
     columns = (
         Column("day", "Received (UTC)", "day"),
         Column("received", "Received", "count"),
@@ -113,17 +117,13 @@ def ledger_table(days: Sequence[LedgerDay], window: MetricsWindow) -> Table:
     rows = [
         [
             Cell(row.day),
-            Cell(row.received),
-            Cell(row.stored, ask("events_stored", days=window.days)),
+            Cell(row.received, stored),
+            Cell(row.stored, stored),
             Cell(row.duplicate, ask("events_duplicate", days=window.days)),
-            Cell(row.rejected, ask("events_rejected", days=window.days)),
-            Cell(row.letters),
-            Cell(row.replayed),
-            Cell(row.dropped),
-            Cell(row.not_kept),
+            *(Cell(part, rejected) for part in (row.rejected, row.letters, row.replayed, row.dropped, row.not_kept)),
             Cell(row.in_lake, ask("arrivals", days=window.days)),
-            Cell(row.erased),
-            Cell(row.waiting),
+            Cell(row.erased, stored),
+            Cell(row.waiting, stored),
             Cell("balanced", look="ok") if row.is_balanced else Cell("not balanced", look="wrong-cell"),
         ]
         for row in reversed(days)

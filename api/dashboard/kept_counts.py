@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Parts = Callable[[AsyncConnection, "Of"], Awaitable[Table]]
 DAY = Column("day", "Day (UTC)", "day")
+# The columns of dashboard/ledger_days after the day.
+LEDGER = (
+    "received", "stored", "duplicate", "rejected", "letters", "replayed", "dropped", "not_kept", "erased", "in_lake",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,8 @@ async def _rates(connection: AsyncConnection, of: Of) -> Table:
 
 async def _ledger(connection: AsyncConnection, of: Of) -> Table:
     rows = await _rows(connection, "dashboard/ledger_days", **_window(of))
-    names = ("received", "stored", "duplicate", "rejected")
-    columns = (DAY, *(Column(name, name.capitalize(), "count") for name in names))
-    return _table("Days of receipt", columns, [[Cell(value) for value in row[:5]] for row in reversed(rows)])
+    columns = (DAY, *(Column(name, name.replace("_", " ").capitalize(), "count") for name in LEDGER))
+    return _table("Days of receipt", columns, [[Cell(value) for value in row] for row in reversed(rows)])
 
 
 async def _arrivals(connection: AsyncConnection, of: Of) -> Table:

@@ -75,6 +75,7 @@ async def lake(request: Request) -> Response:
         statuses=STATUSES,
         dagster=f"http://127.0.0.1:{settings.dagster_port}/",
         is_operator=is_operator,
+        folder=settings.lake / "events",
         asked=ask("lake_events", days=visit.window.days),
     )
 
