@@ -158,14 +158,21 @@ def spool_files(home: Path) -> list[Path]:
 
 def spooled_groups(home: Path) -> int:
     """How many groups lie in the spool files of a home; a file that cannot be read counts as one."""
-    groups = 0
-    for file in spool_files(home):
-        try:
-            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-                groups += connection.execute("SELECT count(*) FROM groups").fetchone()[0]
-        except sqlite3.Error:
-            groups += file.exists()
-    return groups
+    return sum(map(_groups_in, spool_files(home)))
+
+
+def has_spooled(worker: psutil.Process, home: Path) -> bool:
+    """Whether a process has a spool file open that holds something."""
+    opened = {Path(file.path) for file in worker.open_files()}
+    return any(_groups_in(file) for file in spool_files(home) if file.resolve() in opened)
+
+
+def _groups_in(file: Path) -> int:
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM groups").fetchone()[0])
+    except sqlite3.Error:
+        return int(file.exists())
 
 
 def settle(api: Api, ledger: Path) -> Verdict:

@@ -13,6 +13,7 @@ from tests.api.faults.ledger import ClientLedger, judge
 from tests.api.faults.load import Load, Mix
 from tests.api.faults.system import (
     Api,
+    has_spooled,
     memory_watch,
     peak,
     report,
@@ -78,7 +79,8 @@ def test_the_spool_of_a_dead_worker_is_adopted(api: Api, postgres: Postgres, led
         for _ in range(kills):
             load.wait_for_more(events)
             wait_until(lambda: len(api.serving()) == 2, "two workers", 60)
-            worker = api.serving()[0]
+            wait_until(lambda: any(has_spooled(each, api.home) for each in api.serving()), "a worker has spooled", 60)
+            worker = next(each for each in api.serving() if has_spooled(each, api.home))
             killed.add(worker.pid)
             worker.kill()
             psutil.wait_procs([worker], timeout=30)
