@@ -23,7 +23,15 @@ TEMPLATE = "tidemark"  # the database that a server is made with; no test writes
 
 @contextmanager
 def template_server(**options: str) -> Iterator[EmbeddedPostgres]:
-    """Run a server of its own with Postgres options such as `fsync="off"`, its template migrated, until the block ends.
+    """Run a `bare_server` whose template is migrated."""
+    with bare_server(**options) as server:
+        migrate(server.url())
+        yield server
+
+
+@contextmanager
+def bare_server(**options: str) -> Iterator[EmbeddedPostgres]:
+    """Run a server of its own with Postgres options such as `fsync="off"`, until the block ends.
 
     Its files lie directly under the system's temporary folder: pytest's own is closed to the user Postgres runs as.
     They are removed at the end.
@@ -32,7 +40,7 @@ def template_server(**options: str) -> Iterator[EmbeddedPostgres]:
     folder.chmod(0o755)
     server = EmbeddedPostgres(folder / "postgres", options=options)
     try:
-        migrate(server.start())
+        server.start()
         yield server
     finally:
         server.stop()

@@ -7,7 +7,6 @@ While the database is away, the keys that were last known stay valid: events go 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,14 +19,14 @@ from psycopg import AsyncConnection
 from api.access.caller import Caller
 from api.database import Database
 from api.errors import DatabaseUnavailableError
-from pipeline.access.keys import id_of_key
+from pipeline.access.keys import digest, id_of_key
 from pipeline.clock import Clock
 from pipeline.statements import statement
 
 # A look takes as long at most: what is known is at most two seconds old.
 REFRESH_SECONDS = 1.0
 # What a key is compared with whose id nobody has.
-_NOBODY = hashlib.sha256(b"nobody").digest()
+_NOBODY = digest("nobody")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class KeyRing:
         if self._known is None:
             raise DatabaseUnavailableError
         live = self._known.keys.get(id_of_key(key))
-        given = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        given = digest(key)
         is_right = hmac.compare_digest(given, _NOBODY if live is None else live.digest)
         if live is None or not is_right or self._has_expired(live):
             return None

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from psycopg import AsyncConnection
 
@@ -90,14 +90,11 @@ class _Lease:
     fetched_at: float = -math.inf
     waiting: int = 0
     fetch: asyncio.Task[None] | None = None
-    own_full_at: float = field(default=0.0)
+    own_full_at: float = 0.0
 
     @property
     def capacity(self) -> float:
         return max(self.rate, 1.0)
-
-
-Take = Callable[[str, str, float, float, int], Awaitable[Grant]]
 
 
 class RateLimiter:

@@ -16,11 +16,10 @@ from api.ingestion.batch import EventBatch
 from api.ingestion.delivery import Delivery
 from api.ingestion.event_ids import given_event_id, own_event_id
 from api.ingestion.timestamps import TimestampError, TimestampRangeError, parse_timestamp
-from api.ingestion.validation import MAX_AHEAD
+from api.ingestion.validation import MAX_AHEAD, MAX_EVENTS
 from api.json_text import encode_json, text_problem, value_problem
 from pipeline.ingestion.event_store import EventRow
 
-MAX_EVENTS = 100
 EVENT_TYPES = ("PAGE_VIEW", "CLICK", "CONVERSION")
 SOURCE = "campaign"
 NOT_A_BATCH = "events must be an array"

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-EVERYONE = None
 Row = Mapping[str, Any]
 
 

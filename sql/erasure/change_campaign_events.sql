@@ -18,18 +18,8 @@ SELECT
     -count(*) FILTER (WHERE gone.converted)
 FROM (
     SELECT
-        CASE
-            WHEN jsonb_typeof(properties -> 'experimentId') = 'string'
-                AND char_length(properties ->> 'experimentId') <= 255
-                THEN properties ->> 'experimentId'
-            ELSE ''
-        END AS experiment_id,
-        CASE
-            WHEN jsonb_typeof(properties -> 'variant') = 'string'
-                AND char_length(properties ->> 'variant') <= 255
-                THEN properties ->> 'variant'
-            ELSE ''
-        END AS variant,
+        campaign_name(properties, 'experimentId') AS experiment_id,
+        campaign_name(properties, 'variant') AS variant,
         (occurred_at AT TIME ZONE 'UTC')::date AS day,
         event_name = 'CONVERSION' AS converted
     FROM erased_events

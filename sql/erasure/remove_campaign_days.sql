@@ -4,7 +4,7 @@
 WITH removed AS (
     DELETE FROM campaign_user_days
     WHERE tenant_id = %(tenant_id)s
-        AND user_key = encode(substr(sha256(convert_to(%(user_id)s, 'UTF8')), 1, 16), 'hex')::uuid
+        AND user_key = campaign_user_key(%(user_id)s)
     RETURNING
         experiment_id,
         variant,

@@ -15,21 +15,11 @@ SELECT
     (SELECT coalesce(max(round), 0) + 1 FROM new_campaign_events),
     stored.tenant_id,
     stored.event_id,
-    CASE
-        WHEN jsonb_typeof(stored.properties -> 'experimentId') = 'string'
-            AND char_length(stored.properties ->> 'experimentId') <= 255
-            THEN stored.properties ->> 'experimentId'
-        ELSE ''
-    END,
-    CASE
-        WHEN jsonb_typeof(stored.properties -> 'variant') = 'string'
-            AND char_length(stored.properties ->> 'variant') <= 255
-            THEN stored.properties ->> 'variant'
-        ELSE ''
-    END,
+    campaign_name(stored.properties, 'experimentId'),
+    campaign_name(stored.properties, 'variant'),
     (stored.occurred_at AT TIME ZONE 'UTC')::date,
     stored.event_name = 'CONVERSION',
-    encode(substr(sha256(convert_to(stored.anonymous_user_id, 'UTF8')), 1, 16), 'hex')::uuid
+    campaign_user_key(stored.anonymous_user_id)
 FROM event_logs AS stored
 WHERE stored.tenant_id = %(tenant_id)s
     AND stored.anonymous_user_id = %(user_id)s

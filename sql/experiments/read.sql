@@ -19,25 +19,7 @@ SELECT
     experiments.started_at,
     experiments.created_at,
     experiments.updated_at,
-    (
-        SELECT
-            coalesce(
-                jsonb_agg(
-                    jsonb_build_object(
-                        'key', experiment_variants.variant_id,
-                        'name', experiment_variants.variant_name,
-                        'weight', experiment_variants.weight,
-                        'isControl', experiment_variants.is_control,
-                        'config', experiment_variants.config_override
-                    )
-                    ORDER BY experiment_variants.position, experiment_variants.variant_id
-                ),
-                '[]'
-            )
-        FROM experiment_variants
-        WHERE experiment_variants.tenant_id = experiments.tenant_id
-            AND experiment_variants.experiment_id = experiments.experiment_id
-    ) AS variants
+    variants_of_experiment(experiments.tenant_id, experiments.experiment_id) AS variants
 FROM experiments
 WHERE experiments.tenant_id = %(tenant_id)s
     AND experiments.experiment_id = %(experiment_id)s

@@ -37,6 +37,22 @@ CREATE TABLE campaign_writers (
     changes bigint NOT NULL
 ) WITH (fillfactor = 10);
 
+-- What an event names, '' where it names none: no text, an empty one, or one of more than 255 characters.
+CREATE FUNCTION campaign_name(properties jsonb, field text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE
+    WHEN jsonb_typeof(properties -> field) = 'string' AND char_length(properties ->> field) <= 255
+        THEN properties ->> field
+    ELSE ''
+END
+$$;
+
+-- The user_key of an id.
+CREATE FUNCTION campaign_user_key(anonymous_user_id text) RETURNS uuid
+LANGUAGE sql IMMUTABLE AS $$
+SELECT encode(substr(sha256(convert_to(anonymous_user_id, 'UTF8')), 1, 16), 'hex')::uuid
+$$;
+
 -- Adds users with gaps (days since they were active before, at most 400) to an array as in campaign_counts: added[i]
 -- users with gaps[i] count in its elements 1 to gaps[i]. The array becomes one element longer than the longest gap
 -- below 400. In loops: a query for each array would take longer than the rest of the statement that calls this.

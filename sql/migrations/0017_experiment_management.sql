@@ -105,3 +105,25 @@ CREATE TABLE experiment_changes (
 
 CALL scope_by_tenant('experiment_versions');
 CALL scope_by_tenant('experiment_changes', 'SELECT, INSERT');
+
+-- The variants of an experiment as a JSON list, in the order they were given.
+CREATE FUNCTION variants_of_experiment(of_tenant text, of_experiment text) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+SELECT
+    coalesce(
+        jsonb_agg(
+            jsonb_build_object(
+                'key', experiment_variants.variant_id,
+                'name', experiment_variants.variant_name,
+                'weight', experiment_variants.weight,
+                'isControl', experiment_variants.is_control,
+                'config', experiment_variants.config_override
+            )
+            ORDER BY experiment_variants.position, experiment_variants.variant_id
+        ),
+        '[]'
+    )
+FROM experiment_variants
+WHERE experiment_variants.tenant_id = of_tenant
+    AND experiment_variants.experiment_id = of_experiment
+$$;

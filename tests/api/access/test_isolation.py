@@ -7,12 +7,12 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import psycopg
 import pytest
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, errors, sql
 
 import api.database as database_module
 from api.app import create_app
@@ -66,6 +66,10 @@ def tables(connection: psycopg.Connection) -> list[str]:
     return [name for (name,) in connection.execute(TABLES.encode()).fetchall()]
 
 
+def query(text: LiteralString, table: str) -> sql.Composed:
+    return sql.SQL(text).format(sql.Identifier(table))
+
+
 def test_every_table_with_a_tenant_is_behind_the_wall(connection: psycopg.Connection) -> None:
     state = connection.execute(
         "SELECT relname, relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relname = ANY(%s)",
@@ -95,7 +99,7 @@ def test_the_application_sees_the_tenants_in_its_scope_alone_also_without_a_wher
     readable = [name for name in tables(connection) if name not in CLOSED]
     everything = {}
     for name in readable:
-        everything[name] = set(connection.execute(f"SELECT DISTINCT tenant_id FROM {name}".encode()).fetchall())
+        everything[name] = set(connection.execute(query("SELECT DISTINCT tenant_id FROM {}", name)).fetchall())
     assert {name for name, found in everything.items() if {("ann",), ("bob",)} <= found} >= {
         "event_logs", "experiments", "assignments", "daily_metric_rollups", "ingestion_ledger", "tenants",
     }  # fmt: skip
@@ -104,7 +108,7 @@ def test_the_application_sees_the_tenants_in_its_scope_alone_also_without_a_wher
         for scope in ((), ("ann",), ("bob",), ("ann", "bob"), ("nobody",)):
             app.scope(scope)
             for name in readable:
-                seen = set(app.execute(f"SELECT DISTINCT tenant_id FROM {name}".encode()).fetchall())
+                seen = set(app.execute(query("SELECT DISTINCT tenant_id FROM {}", name)).fetchall())
                 assert seen == everything[name] & {(tenant,) for tenant in scope}, (name, scope)
 
 
@@ -114,10 +118,10 @@ def test_a_session_that_was_never_scoped_sees_nothing(
     with connect(database_url, autocommit=True, role=APP_ROLE) as app:
         for name in tables(connection):
             if name not in CLOSED:
-                assert app.execute(f"SELECT count(*) FROM {name}".encode()).fetchone() == (0,), name
+                assert app.execute(query("SELECT count(*) FROM {}", name)).fetchone() == (0,), name
         for name in CLOSED:
             with pytest.raises(errors.InsufficientPrivilege):
-                app.execute(f"SELECT count(*) FROM {name}".encode())
+                app.execute(query("SELECT count(*) FROM {}", name))
 
 
 def test_the_application_cannot_write_into_another_tenant(database_url: str, two_tenants: dict[str, str]) -> None:

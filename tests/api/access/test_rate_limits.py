@@ -19,6 +19,7 @@ from api.app import create_app
 from api.database import Database
 from pipeline.access.tenants import update_tenant
 from pipeline.settings import Settings
+from pipeline.statements import statement
 from tests.api.servers import NO_TLS, served, server_process
 from tests.api.tenants import key_header, tenant_key
 from tests.makers import NOW
@@ -143,8 +144,6 @@ def test_no_bucket_gives_more_than_it_held_and_what_flowed_in(rate: float, steps
 
 def test_the_database_counts_as_the_process_does(connection: psycopg.Connection, settings: Settings) -> None:
     """The statement and `take` are the same rule."""
-    from pipeline.statements import statement  # noqa: PLC0415
-
     values = {"tenant_id": "default", "endpoint": "events", "rate": 0.001, "capacity": 5.0}
     given = [
         connection.execute(statement("access/take_requests"), {**values, "wanted": wanted}).fetchone()

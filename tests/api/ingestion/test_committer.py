@@ -44,18 +44,20 @@ def with_committer(database_url: str, scene: Callable[[GroupCommitter], Awaitabl
     asyncio.run(play())
 
 
-def flushers(connection: psycopg.Connection, condition: str = "true") -> int:
-    """The connections of committers to the test's database."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidemark-ingest' AND datname = "
-    row = connection.execute(f"{query}current_database() AND {condition}".encode()).fetchone()
+def flushers(connection: psycopg.Connection, *, locked: bool = False) -> int:
+    """The connections of committers to the test's database; `locked`: those that wait for a lock."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tidemark-ingest'"
+        " AND datname = current_database() AND (wait_event_type = 'Lock' OR NOT %s)",
+        [locked],
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 async def wait_for_flushers(connection: psycopg.Connection, count: int) -> None:
     """Return when so many flushers wait for a lock."""
-    locked = "wait_event_type = 'Lock'"
-    await asyncio.to_thread(wait_until, lambda: flushers(connection, locked) == count, f"{count} flushers wait")
+    await asyncio.to_thread(wait_until, lambda: flushers(connection, locked=True) == count, f"{count} flushers wait")
 
 
 def stored(connection: psycopg.Connection) -> int:

@@ -21,6 +21,7 @@ from pipeline.settings import Settings
 from tests.api.servers import NO_TLS, served
 from tests.api.tenants import key_header, tenant_key
 from tests.api.vectors import event
+from tests.databases import bare_server
 from tests.makers import NOW
 
 
@@ -57,3 +58,19 @@ def test_everything_works_for_an_owner_who_is_no_superuser(owned_database: str, 
                 assert [day["metrics"]["dau"] for day in daily["days"]] == [1, 0], tenant
         letters = connection.execute("SELECT tenant_id, count(*) FROM dead_letters GROUP BY 1 ORDER BY 1").fetchall()
         assert letters == [("ann", 1), ("bob", 1)]
+
+
+def test_who_may_not_make_roles_is_told_what_an_administrator_has_to_do() -> None:
+    """On a server of its own: roles belong to all databases of one."""
+    with bare_server(fsync="off") as server:
+        admin_url = server.url()
+        with psycopg.connect(admin_url, autocommit=True) as admin:
+            admin.execute("CREATE ROLE plain LOGIN PASSWORD 'x'")
+            admin.execute("CREATE DATABASE plain OWNER plain")
+            url = f"postgresql://plain:x@{admin_url.rsplit('@', 1)[1].rsplit('/', 1)[0]}/plain"
+            with pytest.raises(psycopg.Error, match="role tidemark_app is missing") as refusal:
+                migrate(url)
+            told = "CREATE ROLE tidemark_app NOLOGIN; GRANT tidemark_app TO plain;"
+            assert told in str(refusal.value.diag.message_hint)
+            admin.execute(told)
+        assert migrate(url)[-1].startswith("00")
