@@ -11,6 +11,7 @@ import json
 import re
 from enum import Enum
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -124,7 +125,11 @@ class WholeAnswer(RequestResponseCycle):
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    Times are the system's: those of the loop are the same for all that it takes up in one turn, and then nothing says
+    which of many new connections came first.
+    """
 
     head_seconds = HEAD_SECONDS
     request_seconds = REQUEST_SECONDS
@@ -140,7 +145,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin to watch the connection; beyond the most of them, another one ends."""
         super().connection_made(transport)
         self._receiving = Receiving.NOTHING
-        self._since = self.loop.time()  # when the client's turn began
+        self._since = monotonic()  # when the client's turn began
         self._stalled_since = 0.0
         self._unread = 0  # bytes of answers that the client has not taken
         self._is_over = False  # nothing is read any more
@@ -182,7 +187,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note when a request began."""
         self._receiving = Receiving.HEAD
-        self._since = self.loop.time()
+        self._since = monotonic()
         self._surplus = -self._chunk_size
         super().on_message_begin()
 
@@ -217,7 +222,7 @@ class LimitedProtocol(HttpToolsProtocol):
         As uvicorn does, but without a timer for each answer, which costs as much as reading a request: `_look` closes
         connections on which nothing comes.
         """
-        self._since = self.loop.time()
+        self._since = monotonic()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -257,7 +262,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _look(self) -> None:
         """End what lasts too long. A timer of the connection does this: one for each request would cost more."""
         self._watch = self.loop.call_later(self.look_seconds, self._look)
-        now = self.loop.time()
+        now = monotonic()
         waited = now - self._since
         unread, self._unread = self._unread, self.transport.get_write_buffer_size()
         if self._unread:

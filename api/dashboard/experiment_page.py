@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -118,8 +119,6 @@ async def _page(request: Request, experiment_id: str) -> Response:
     tables = [
         variants_table(visit, stored, groups, numbers),
         split_table(visit, stored, plan),
-        assigned_table(found.counts, groups),
-        *(metric_table(stored, groups, found.series, name, visit.window.last) for name, _, _ in METRICS),
         log_table(entries),
         *([funnel_table] if funnel_table is not None else []),
     ]
@@ -128,6 +127,13 @@ async def _page(request: Request, experiment_id: str) -> Response:
         "experiment.html",
         title=stored.definition.name or experiment_id,
         tables=tables,
+        numbers={
+            "assigned": partial(assigned_table, found.counts, groups),
+            **{
+                name: partial(metric_table, stored, groups, found.series, name, visit.window.last)
+                for name, _, _ in METRICS
+            },
+        },
         stored=stored,
         definition=stored.definition,
         name=stored.definition.name or experiment_id,

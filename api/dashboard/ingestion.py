@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -92,12 +93,12 @@ async def ingestion(request: Request) -> Response:
         title="Ingestion",
         tables=(
             ledger_table(found.ledger, visit.window),
-            lag_table(values),
             lateness_table(found.arrivals, visit.window),
             volume_table(values),
             reasons_table(found.reasons),
             letters_table(found.letters),
         ),
+        numbers={"lag": partial(lag_table, values)},
         has_data=bool(found.ledger or found.arrivals or found.matching),
         totals={name: sum(getattr(day, name) for day in found.ledger) for name in TOTALS},
         unbalanced=[day for day in found.ledger if not day.is_balanced],

@@ -61,10 +61,11 @@ async def overview(request: Request) -> Response:
     visit = visit_of(request)
     found = await visit.read(lambda connection: read_days(connection, visit.tenant_id, visit.both_windows))
     values = daily_values(visit.window, found)
+    events = every_event(values)
     return visit.page(
         "overview.html",
         title="Overview",
-        tables=(top_events(values), daily_table(values), every_event(values)),
+        tables=(top_events(events), daily_table(values), events),
         has_data=bool(found["days"]),
         cards=cards(values),
         activity=activity(values),
@@ -115,15 +116,24 @@ def activity(values: DailyValues) -> TimeSeries:
     )
 
 
-def top_events(values: DailyValues) -> Table:
-    """Return the most frequent events of the window."""
-    rows = [row[:-1] for row in _events(values, values.volumes()[:TOP_EVENTS])]
-    return Table("top_events", "Top events", EVENT_COLUMNS[:-1], rows)
-
-
 def every_event(values: DailyValues) -> Table:
-    """Return all events of the window by name."""
-    return Table("events", "Events by name", EVENT_COLUMNS, _events(values, values.volumes()))
+    """Return all events of the window by name, the most frequent first."""
+    window = values.window
+    rows = [
+        [
+            Cell(event),
+            Cell(total, ask("events_total", days=window.days, dimension=event)),
+            Cell(total / before - 1 if before else None),
+            Cell(today, ask("event_volume_by_name", day=window.last, dimension=event) if today else None),
+        ]
+        for event, total, before, today in values.volumes()
+    ]
+    return Table("events", "Events by name", EVENT_COLUMNS, rows)
+
+
+def top_events(events: Table) -> Table:
+    """Return the first of all events, without those of today."""
+    return Table("top_events", "Top events", EVENT_COLUMNS[:-1], [row[:-1] for row in events.rows[:TOP_EVENTS]])
 
 
 def daily_table(values: DailyValues) -> Table:
@@ -151,19 +161,6 @@ def daily_table(values: DailyValues) -> Table:
             )
         rows.append(row)
     return Table("daily", "Daily numbers", columns, rows)
-
-
-def _events(values: DailyValues, rows: Sequence[tuple[str, float, float | None, float]]) -> list[list[Cell]]:
-    window = values.window
-    return [
-        [
-            Cell(event),
-            Cell(total, ask("events_total", days=window.days, dimension=event)),
-            Cell(total / before - 1 if before else None),
-            Cell(today, ask("event_volume_by_name", day=window.last, dimension=event) if today else None),
-        ]
-        for event, total, before, today in rows
-    ]
 
 
 def _card(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -14,7 +15,7 @@ from psycopg import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from api.dashboard.answers import SignInNeededError
+from api.dashboard.answers import SignInNeededError, is_fragment
 from api.dashboard.forms import CSRF_FIELD, CSRF_HEADER, Form, read_form
 from api.dashboard.freshness import Freshness, Pill, pill, read_freshness
 from api.dashboard.navigation import PAGES
@@ -131,25 +132,35 @@ class Visit:
         *,
         title: str,
         tables: Sequence[Table] = (),
+        numbers: Mapping[str, Callable[[], Table]] = MappingProxyType({}),
         status: int = 200,
         **context: Any,  # noqa: ANN401
     ) -> Response:
-        """Return a whole page, or with `?csv=NAME` the table of that name.
+        """Return a whole page; with `?csv=NAME` the table of that name as CSV, with `?numbers=NAME` that table alone.
 
         `template` extends `frame.html` and finds in its context: `visit`, `tables` (by name), and `context`. Without a
-        `read` before, the page has no pill. Raises ApiError 404 for a table that the page has not.
+        `read` before, the page has no pill. `numbers` are the tables that the page does not show but offers, by their
+        names: they are long, and made when somebody asks. Raises ApiError 404 for a table that the page has not.
         """
         named = {table.name: table for table in tables}
-        wanted = self.request.query_params.get("csv")
-        if wanted is not None:
-            if wanted not in named:
+        wanted = {name: value for name, value in self.request.query_params.items() if name in ("csv", "numbers")}
+        if wanted:
+            name = wanted["csv"] if "csv" in wanted else wanted["numbers"]
+            if name not in named and name not in numbers:
                 raise ApiError(404, "This page has no such table.")
-            return csv_answer(named[wanted], self)
+            table = named[name] if name in named else numbers[name]()
+            return csv_answer(table, self) if "csv" in wanted else self._table(title, table)
         return HTMLResponse(render(template, title=title, tables=named, **self._context(), **context), status)
 
     def fragment(self, template: str, *, status: int = 200, **context: Any) -> Response:  # noqa: ANN401
         """Return a part of a page, for a script of ours to put where it belongs."""
         return HTMLResponse(render(template, **self._context(), **context), status)
+
+    def _table(self, title: str, table: Table) -> Response:
+        """Return a table on a page of its own, or as a part of the page it belongs to."""
+        if is_fragment(self.request):
+            return self.fragment("numbers_fragment.html", table=table)
+        return HTMLResponse(render("numbers.html", title=f"{table.caption}, {title}", table=table, **self._context()))
 
     def _context(self) -> dict[str, Any]:
         sessions = self.services.dashboard.sessions

@@ -196,6 +196,26 @@ def test_the_metrics_of_the_page_are_the_endpoints(world: World, keys: dict[str,
     assert funnel == csv_rows(client.get("/funnels?by=exp&csv=funnel"))
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/experiments/exp", "users_assigned"), ("/experiments/exp", "users_active_d1"),
+     ("/ingestion", "lag"), ("/experiments/exp", "split")],
+)  # fmt: skip
+def test_the_numbers_behind_a_chart_are_a_part_of_the_page_and_a_page(world: World, path: str, name: str) -> None:
+    client = world.client()
+    whole = client.get(f"{path}?days=14&numbers={name}")
+    part = client.get(f"{path}?days=14&numbers={name}", headers={"hx-request": "true"})
+    assert (whole.status_code, part.status_code) == (200, 200)
+    page, [table] = Page(whole.text), Page(part.text).tables
+    assert page.tables == [table]
+    assert "<html" in whole.text
+    assert "<html" not in part.text
+    assert len(table) - 1 == len(csv_rows(client.get(f"{path}?days=14&csv={name}"))) > 0
+    assert page.asks() == Page(part.text).asks() != []
+    assert dict(page.links)["Back to the page"] == f"{path}?days=14"
+    assert f"{path}?days=14&numbers={name}&csv={name}" in {href for _, href in page.links}
+
+
 def test_nothing_changes_before_it_is_confirmed_and_then_all_that_can(
     world: World, keys: dict[str, str], many: None
 ) -> None:

@@ -244,6 +244,25 @@ def test_numbers_of_these_pages_open_the_panel(laptop: Visitor) -> None:
         laptop.page.keyboard.press("Escape")
 
 
+def test_the_numbers_behind_a_chart_come_when_they_are_opened(place: Place, laptop: Visitor) -> None:
+    laptop.go("/experiments/checkout")
+    numbers = laptop.page.locator("figure.chart details.numbers").first
+    assert numbers.locator("table").count() == 0
+    numbers.locator("summary").focus()
+    laptop.page.keyboard.press("Enter")
+    numbers.locator("tbody tr").first.wait_for()
+    assert serious_findings(laptop) == []
+    assert not laptop.scrolls_sideways()
+    with visitor(place.browser, place.url, java_script_enabled=False) as plain:
+        plain.sign_in(TOKEN)
+        plain.go("/experiments/checkout")
+        plain.page.locator("figure.chart details.numbers summary").first.click()
+        plain.page.locator("figure.chart details.numbers a").first.click()
+        assert plain.page.locator("main tbody tr").count() == numbers.locator("tbody tr").count()
+        plain.page.click("text=Back to the page")
+        assert plain.page.is_visible("figure.chart")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_these_pages_are_accessible_and_fit_a_laptop_and_a_phone(place: Place, theme: str) -> None:
     paths = ["/experiments?q=page", "/experiments/checkout", "/experiments/new", "/experiments/edit?id=page_03",

@@ -100,7 +100,8 @@ def test_the_window_is_kept_from_page_to_page(world: World, days: int) -> None:
     [
         ("days=8", 400), ("days=28&days=7", 400), ("days=1e1", 400), ("days=-7", 400), ("days=07", 400),
         ("by=%00", 400), ("by=" + "x" * 600, 400), ("by=nothing", 404), ("by=exp&variant=C", 404), ("variant=A", 404),
-        ("csv=", 404), ("csv=daily", 404), ("days=&by=&variant=", 200), ("unknown=1", 200),
+        ("csv=", 404), ("csv=daily", 404), ("numbers=", 404), ("numbers=daily", 404), ("days=&by=&variant=", 200),
+        ("unknown=1", 200),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_explained_on_a_page(world: World, query: str, status: int) -> None:
