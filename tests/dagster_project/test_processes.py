@@ -144,7 +144,7 @@ def test_the_guide_s_development_server_loads_the_assets(environment: Mapping[st
         }
         started = {"nightly", "refresh_due", "late_days", "abandoned_runs"}
         assert started <= {name for name, status in states.items() if status == "RUNNING"}
-    wait_until(lambda: not processes_of(environment))
+    wait_until(lambda: not processes_of(environment), "its processes have ended", DEADLINE_SECONDS)
 
 
 @pytest.mark.slow
@@ -191,7 +191,7 @@ def test_a_backfill_behind_a_killed_run_is_one_run_with_its_checks_and_late_even
         assert abandoned is not None and abandoned.status == dg.DagsterRunStatus.FAILURE
         checks = instance.get_records_for_run(run["id"], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
         assert len(checks) == CHECKED
-    wait_until(lambda: not processes_of(environment))
+    wait_until(lambda: not processes_of(environment), "its processes have ended", DEADLINE_SECONDS)
 
 
 def killed_run(environment: Mapping[str, str], days: list[date]) -> str:
