@@ -17,7 +17,9 @@ How a page is made
 5. **Answering**: `visit.page("name.html", title="...", tables=[...], ...)`. A `Table` (`tables.py`) is written once and
    becomes HTML by the macro `table(tables.name, visit)` of `parts.html`, and a CSV download by `?csv=name`. A `Cell`
    may say where it comes from (`ask=`, made by `asking.ask`), lead elsewhere (`href=`), and be marked
-   `look="incomplete"` with a `note=`. `visit.fragment("part.html", ...)` answers a script with a part of a page.
+   `look="incomplete"` with a `note=`. Long tables behind a chart are given as `numbers={"name": function}` and made
+   when somebody opens them: `chart(series, "name", visit)`, `?numbers=name`.
+   `visit.fragment("part.html", ...)` answers a script with a part of a page.
 6. **The template** extends `frame.html` and fills the block `content`; with time series also the block `charts`, by
    `{% include "charts.html" %}`. Macros of `parts.html`: `table`, `chart` (of a `TimeSeries`), `number`,
    `metric_label`, `empty`. Links to pages are made by `visit.link("/path")`, which keeps the window, or

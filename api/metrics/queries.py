@@ -62,10 +62,13 @@ async def read_summary(connection: AsyncConnection, tenant_id: str, window: Metr
 async def read_days(connection: AsyncConnection, tenant_id: str, window: MetricsWindow) -> Json:
     """Return the daily metrics of each day that has any as `days`, ascending."""
     async with _snapshot(connection):
-        days = await _json_rows(connection, "api/daily_metrics", tenant_id, window)
-        shown = await read_shown(connection, (run_id for day in days for run_id in day["run_ids"]))
-    shaped = [{"day": day["day"], "metrics": {VOLUME: day["volumes"] or {}, **(day["overall"] or {})}} for day in days]
-    return {"no_data": not shaped, "days": shaped, **shown}
+        ((written, run_ids),) = await _rows(connection, "api/daily_metrics", tenant_id, window)
+        shown = await read_shown(connection, run_ids)
+    days = [
+        {"day": row["day"], "metrics": {VOLUME: row["volumes"] or {}, **(row["overall"] or {})}}
+        for row in msgspec.json.decode(written)
+    ]
+    return {"no_data": not days, "days": days, **shown}
 
 
 async def read_experiments(
@@ -75,7 +78,7 @@ async def read_experiments(
     wanted = {"experiment_id": experiment_id}
     async with _snapshot(connection):
         experiments = await _rows(connection, "api/experiments", tenant_id, window, **wanted)
-        metrics, shown = await _shown_rows(connection, "api/experiment_metrics", tenant_id, window, **wanted)
+        metrics, shown = await _published_rows(connection, "api/experiment_metrics", tenant_id, window, **wanted)
     series: dict[str, list[Json]] = {}
     for row in metrics:
         series.setdefault(row.pop("experiment_id"), []).append(row)
@@ -94,7 +97,7 @@ async def read_funnels(
     """Return the funnel rows of the window as `rows`."""
     wanted = {"funnel_name": funnel_name, "variants_of": variants_of}
     async with _snapshot(connection):
-        rows, shown = await _shown_rows(connection, "api/funnel_rows", tenant_id, window, **wanted)
+        rows, shown = await _published_rows(connection, "api/funnel_rows", tenant_id, window, **wanted)
     return {"no_data": not rows, "rows": rows, **shown}
 
 
@@ -108,7 +111,7 @@ async def read_ordered_funnels(
     """Return the rows of ordered funnels whose cohort day is in the window."""
     wanted = {"funnel_name": funnel_name, "variants_of": variants_of}
     async with _snapshot(connection):
-        rows, shown = await _shown_rows(connection, "api/ordered_funnel_rows", tenant_id, window, **wanted)
+        rows, shown = await _published_rows(connection, "api/ordered_funnel_rows", tenant_id, window, **wanted)
     return {"no_data": not rows, "rows": rows, **shown}
 
 
@@ -117,7 +120,9 @@ async def read_retention(
 ) -> Json:
     """Return the retention rows whose cohort day is in the window."""
     async with _snapshot(connection):
-        rows, shown = await _shown_rows(connection, "api/retention_rows", tenant_id, window, variants_of=variants_of)
+        rows, shown = await _published_rows(
+            connection, "api/retention_rows", tenant_id, window, variants_of=variants_of
+        )
     return {"no_data": not rows, "rows": rows, **shown}
 
 
@@ -172,18 +177,15 @@ async def _rows(
     return await cursor.fetchall()
 
 
-async def _json_rows(
-    connection: AsyncConnection, name: str, tenant_id: str, window: MetricsWindow, **parameters: str | None
-) -> list[Json]:
-    """Return the rows that a statement writes as one JSON text: thousands of them cost a third of reading each."""
-    ((written,),) = await _rows(connection, name, tenant_id, window, **parameters)
-    rows: list[Json] = msgspec.json.decode(written)
-    return rows
-
-
-async def _shown_rows(
+async def _published_rows(
     connection: AsyncConnection, name: str, tenant_id: str, window: MetricsWindow, **parameters: str | None
 ) -> tuple[list[Json], Json]:
-    """Return published rows without their runs, and what is told of those."""
-    rows = await _json_rows(connection, name, tenant_id, window, **parameters)
-    return rows, await read_shown(connection, [row.pop("run_id") for row in rows])
+    """Return published rows, and which runs they are of.
+
+    They come as columns, a list in JSON each: that takes half the time of reading thousands of rows.
+    """
+    ((written, run_ids),) = await _rows(connection, name, tenant_id, window, **parameters)
+    columns: dict[str, list[Any] | None] = msgspec.json.decode(written)
+    names, values = tuple(columns), (column or () for column in columns.values())
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    return rows, await read_shown(connection, run_ids or ())

@@ -15,7 +15,7 @@ from pipeline.statements import statement
 Json = dict[str, Any]
 
 
-async def read_shown(connection: AsyncConnection, run_ids: Iterable[UUID | str]) -> Json:
+async def read_shown(connection: AsyncConnection, run_ids: Iterable[UUID]) -> Json:
     """Return the runs behind the rows of an answer, oldest first, and the newest event and computation among them.
 
     To be called in the snapshot that read the rows.

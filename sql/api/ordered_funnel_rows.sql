@@ -1,8 +1,23 @@
--- Ordered funnel rows of a window of cohort days as JSON: a list of objects with the columns below; complete: a run of the
--- job has seen the end of the last window.
--- Grain: one row; its list has an object per day, funnel, step and dimension, in that order, a step's overall one first.
+-- Ordered funnel rows of a window of cohort days, each column as a JSON list, and the runs that published them; complete: a
+-- run of the job has seen the end of the last window.
+-- Grain: one row; its lists have a value per day, funnel, step and dimension, in that order, a step's overall one first,
+-- and are null without any.
 -- Parameters: variants_of text (NULL: all; else overall rows and those of this experiment), tenant_id text, funnel_name text (NULL: all), first_day, last_day date (both included).
-WITH found AS (
+SELECT
+    json_build_object(
+        'day', json_agg(found.day),
+        'funnel_name', json_agg(found.funnel_name),
+        'step_number', json_agg(found.step_number),
+        'step_name', json_agg(found.step_name),
+        'experiment_id', json_agg(found.experiment_id),
+        'variant_id', json_agg(found.variant_id),
+        'users_count', json_agg(found.users_count),
+        'median_seconds', json_agg(found.median_seconds),
+        'window_seconds', json_agg(found.window_seconds),
+        'complete', json_agg(found.complete)
+    )::text AS columns,
+    array_agg(DISTINCT found.run_id) AS run_ids
+FROM (
     SELECT
         funnel_cohort_rollups.day,
         funnel_cohort_rollups.funnel_name,
@@ -32,19 +47,10 @@ WITH found AS (
             OR funnel_cohort_rollups.experiment_id = %(variants_of)s
         )
         AND funnel_cohort_rollups.day BETWEEN %(first_day)s AND %(last_day)s
-)
-
-SELECT
-    coalesce(
-        json_agg(
-            found
-            ORDER BY
-                found.day,
-                found.funnel_name,
-                found.step_number,
-                found.experiment_id NULLS FIRST,
-                found.variant_id NULLS FIRST
-        ),
-        '[]'
-    )::text AS rows
-FROM found
+    ORDER BY
+        funnel_cohort_rollups.day,
+        funnel_cohort_rollups.funnel_name,
+        funnel_cohort_rollups.step_number,
+        funnel_cohort_rollups.experiment_id NULLS FIRST,
+        funnel_cohort_rollups.variant_id NULLS FIRST
+) AS found
