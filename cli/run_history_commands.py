@@ -6,6 +6,7 @@ What computes is imported by the command that needs it: every other command star
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -14,10 +15,20 @@ import typer
 from cli.database import ready_database
 from cli.output import print_json, print_line
 from cli.progress import Progress
-from cli.rollup_commands import JobName, parse_day
-from pipeline.rollups.jobs import job_named
+from cli.rollup_commands import parse_day
 from pipeline.rollups.run_history import DEFAULT_LIMIT, MAXIMUM_LIMIT, read_runs
 from pipeline.settings import Settings
+
+
+class RunName(StrEnum):
+    """What the runs of each job are called, in the list and over HTTP."""
+
+    DAILY_METRICS = "daily_metrics_rollup"
+    DAILY_COHORTS = "daily_cohorts_rollup"
+    EXPERIMENT = "experiment_metrics_rollup"
+    FUNNEL = "funnel_rollup"
+    FUNNEL_COHORT = "funnel_cohort_rollup"
+    RETENTION = "retention_rollup"
 
 
 def parse_run_id(text: str) -> UUID:
@@ -39,13 +50,13 @@ def register(app: typer.Typer) -> None:
 
 
 def runs_command(
-    job: Annotated[JobName | None, typer.Option(help="One job only. [default: all]", show_default=False)] = None,
+    job: Annotated[RunName | None, typer.Option(help="One job's only. [default: all]", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=MAXIMUM_LIMIT, help="How many at most.")] = DEFAULT_LIMIT,
 ) -> None:
     """List the runs of rollup jobs, newest first."""
     settings = Settings()
     with ready_database(settings) as database_url:
-        print_json({"runs": read_runs(database_url, None if job is None else job_named(job.value), limit)})
+        print_json({"runs": read_runs(database_url, job, limit)})
 
 
 def verify_command(run_id: RunId) -> None:

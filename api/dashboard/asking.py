@@ -20,8 +20,12 @@ def ask(
     funnel: str | None = None,
     step: str | None = None,
     days_after: int | None = None,
+    change: bool = False,
 ) -> str:
-    """Return where a number of the catalogue is explained: one of a UTC day, or one derived over a window of `days`."""
+    """Return where a number of the catalogue is explained: one of a UTC day, or one derived over a window of `days`.
+
+    `change`: its change against the window before.
+    """
     given = {
         "metric": metric,
         "day": day,
@@ -32,6 +36,7 @@ def ask(
         "funnel": funnel,
         "step": step,
         "days_after": days_after,
+        "change": 1 if change else None,
     }
     # urlencode does the same, and takes five times as long: a page asks thousands of times.
     return "/provenance?" + "&".join(f"{name}={_quoted(value)}" for name, value in given.items() if value is not None)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import redirect
+from api.dashboard.asking import ask
 from api.dashboard.charts.bar import bar
 from api.dashboard.experiment_changes import ORDER_NAMES, ORDERS, Done, done_in_query, read_done
 from api.dashboard.experiment_figures import (
@@ -34,6 +35,7 @@ from api.dashboard.experiment_figures import (
 from api.dashboard.experiment_links import BY_ID, EDIT, UNKNOWN, experiment_link, id_in_query, is_plain, known_id
 from api.dashboard.experiment_list import RATE, Numbers, last_mature_day
 from api.dashboard.experiment_tables import (
+    ask_users,
     assigned_table,
     fields_of,
     log_table,
@@ -128,7 +130,7 @@ async def _page(request: Request, experiment_id: str) -> Response:
         title=stored.definition.name or experiment_id,
         tables=tables,
         numbers={
-            "assigned": partial(assigned_table, found.counts, groups),
+            "assigned": partial(assigned_table, visit, experiment_id, found.counts, groups),
             **{
                 name: partial(metric_table, stored, groups, found.series, name, visit.window.last)
                 for name, _, _ in METRICS
@@ -156,6 +158,8 @@ async def _page(request: Request, experiment_id: str) -> Response:
         done=found.done,
         said=TOLD.get(request.query_params.get("said", "")),
         rate=RATE,
+        ask_users=lambda variant_id=None: ask_users(visit, experiment_id, variant_id),
+        ask_rate=ask(RATE, days=visit.window.days, experiment=experiment_id),
         bars={row.group.key: bar(row.actual_share or 0.0, color=row.group.color) for row in plan.rows},
     )
 

@@ -52,9 +52,12 @@ def variants_table(visit: Visit, stored: StoredExperiment, groups: Sequence[Grou
                 Cell(group.name),
                 Cell("control" if group.is_control else ""),
                 Cell(variant.weight),
-                Cell(numbers.users.get((stored.experiment_id, group.key), 0), ask("variant_users_total", **place)),
+                Cell(
+                    numbers.users.get((stored.experiment_id, group.key), 0),
+                    ask_users(visit, stored.experiment_id, group.key),
+                ),
                 Cell(converted / size if size and converted is not None else None, ask(RATE, **place), of=size),
-                Cell(size),
+                Cell(size, ask(RATE, **place) if size else None),
                 Cell(json.dumps(variant.config, ensure_ascii=False) if variant.config else ""),
             ]
         )
@@ -71,29 +74,39 @@ def split_table(visit: Visit, stored: StoredExperiment, plan: Split) -> Table:
         Column("actual_share", "Share", "share"),
         Column("difference", "Difference", "points"),
     )
-    rows = [
-        [
-            Cell(row.group.key),
-            Cell(row.expected_share),
-            Cell(row.expected_users),
-            Cell(
-                row.users,
-                ask("variant_users_total", days=visit.window.days, experiment=stored.experiment_id,
-                    variant=row.group.key),
-            ),
-            Cell(row.actual_share, of=plan.users),
-            Cell(row.difference),
-        ]
-        for row in plan.rows
-    ]  # fmt: skip
+    rows = []
+    for row in plan.rows:
+        source = ask_users(visit, stored.experiment_id, row.group.key)
+        rows.append(
+            [
+                Cell(row.group.key),
+                Cell(row.expected_share),
+                Cell(row.expected_users, source),
+                Cell(row.users, source),
+                Cell(row.actual_share, source, of=plan.users),
+                Cell(row.difference, source),
+            ]
+        )
     return Table("split", "Split, as planned and as it came", columns, rows)
 
 
-def assigned_table(counts: Counts, groups: Sequence[Group]) -> Table:
+def ask_users(visit: Visit, experiment_id: str, variant_id: str | None = None) -> str:
+    """Return where the users assigned to a variant are counted; None: to all variants."""
+    return ask("variant_users_total", days=visit.window.days, experiment=experiment_id, variant=variant_id)
+
+
+def assigned_table(visit: Visit, experiment_id: str, counts: Counts, groups: Sequence[Group]) -> Table:
     """Return the users assigned to each variant on each day, the last day first."""
+    sources = [ask_users(visit, experiment_id, group.key) for group in groups]
     columns = [Column("day", "Day (UTC)", "day"), *(Column(group.key, group.key, "count") for group in groups)]
     days: list[date] = sorted({day for _, day in counts}, reverse=True)
-    rows = [[Cell(day), *(Cell(counts.get((group.key, day), 0)) for group in groups)] for day in days]
+    rows = [
+        [
+            Cell(day),
+            *(Cell(counts.get((group.key, day), 0), source) for group, source in zip(groups, sources, strict=True)),
+        ]
+        for day in days
+    ]
     return Table("assigned", "Users assigned each day", columns, rows)
 
 
@@ -123,7 +136,7 @@ def metric_table(
             is_empty = kind == "share" and not size
             cells.append(Cell(row["value"] if row and not is_empty else None, source, of=size, **marks))
             if kind == "share":
-                cells.append(Cell(size))
+                cells.append(Cell(size, source))
         rows.append(cells)
     return Table(name, entry(name).label, columns, rows)
 

@@ -27,13 +27,14 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @dataclass(frozen=True)
 class Bar:
-    """One group's bar of a step: its label and color, its figure, and where its number comes from."""
+    """One group's bar of a step: its label and color, its figure, and where its users and its time come from."""
 
     label: str
     color: int
     figure: StepFigure
     drawing: Markup
     ask: str
+    ask_time: str
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,11 @@ def summary_table(
             ]
             if in_order:
                 lost = source if step.lost is not None else None
-                cells += [Cell(step.lost, lost), Cell(step.lost_share, lost, of=before), Cell(step.seconds)]
+                time = _ask(visit, "step_median_seconds", (funnel, step.step), found.variant_id, experiment)
+                cells += [Cell(step.lost, lost), Cell(step.lost_share, lost, of=before)]
+                cells.append(Cell(step.seconds, time if step.seconds is not None else None))
             else:
-                cells.append(Cell(step.events))
+                cells.append(Cell(step.events, source))
             rows.append(cells)
             before = step.users
     return Table("funnel", "Steps", columns, rows)
@@ -225,6 +228,7 @@ def funnel_steps(
                     figure,
                     bar(figure.users / most, color=color, ghost=ghost),
                     _ask(visit, metric, (funnel, name), found.variant_id, experiment),
+                    _ask(visit, "step_median_seconds", (funnel, name), found.variant_id, experiment),
                 )
             )
         steps.append(Step(number + 1, name, bars))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from api.dashboard.answers import own_place, redirect
 from api.dashboard.asking import ask
 from api.dashboard.experiment_status import with_parameters
-from api.dashboard.figures import daily_values
+from api.dashboard.figures import DailyValues, daily_values
 from api.dashboard.ingestion_figures import (
     Arrival,
     LedgerDay,
@@ -39,6 +39,7 @@ from api.metrics.queries import read_days
 from pipeline.statements import statement
 
 PLACE = "/ingestion"
+LETTERS = ask("dead_letters")
 REPLAY = "/ingestion/replay"
 SHOWN_LETTERS = 50
 SHOWN_REASONS = 10
@@ -117,8 +118,18 @@ async def ingestion(request: Request) -> Response:
         at_once=REPLAYED_AT_ONCE,
         here=visit.link(replayed=None, stayed=None, stored=None, duplicate=None),
         said=_said(request),
-        asks={name: ask(f"events_{name}", days=visit.window.days) for name in ("stored", "duplicate", "rejected")},
+        asks=_asks(visit, values),
     )
+
+
+def _asks(visit: Visit, values: DailyValues) -> dict[str, str | None]:
+    """Return where the numbers of the cards come from."""
+    counts = {name: ask(f"events_{name}", days=visit.window.days) for name in ("stored", "duplicate", "rejected")}
+    yesterday = visit.window.last - timedelta(days=1)
+    lags = {"lag": "ingestion_lag_p50", "lag_tail": "ingestion_lag_p95"}
+    return counts | {
+        name: None if values.latest(metric) is None else ask(metric, day=yesterday) for name, metric in lags.items()
+    }
 
 
 @router.post(REPLAY)
@@ -183,8 +194,8 @@ def reasons_table(reasons: Sequence[Reason]) -> Table:
         Column("sample", "Newest, masked"),
     )
     rows = [
-        [Cell(reason.text), Cell(reason.letters), Cell(reason.newest.received_at), Cell(reason.newest.protocol),
-         Cell(reason.newest.sample)]
+        [Cell(reason.text), Cell(reason.letters, LETTERS), Cell(reason.newest.received_at),
+         Cell(reason.newest.protocol), Cell(reason.newest.sample)]
         for reason in reasons
     ]  # fmt: skip
     return Table("reasons", "Why events were refused", columns, rows)

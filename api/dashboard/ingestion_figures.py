@@ -195,10 +195,7 @@ def lateness_table(arrivals: Sequence[Arrival], window: MetricsWindow) -> Table:
             [
                 Cell(day),
                 Cell(total, source),
-                *(
-                    Cell(found.get(name, 0), source if name in found else None, note=_share(found.get(name, 0), total))
-                    for name, _, _, _ in DELAYS
-                ),
+                *(Cell(found.get(name, 0), source, note=_share(found.get(name, 0), total)) for name, _, _, _ in DELAYS),
             ]
         )
     return Table("lateness", "How late the events of each day came", columns, rows)
@@ -222,8 +219,10 @@ def volume_table(values: DailyValues) -> Table:
     rows = [
         [
             Cell(name),
-            Cell(events, ask("events_total", days=values.window.days, dimension=name)),
-            Cell(events / total if total else None),
+            *(
+                Cell(number, ask("events_total", days=values.window.days, dimension=name))
+                for number in (events, events / total if total else None)
+            ),
             Cell(today, ask("event_volume_by_name", day=values.window.last, dimension=name) if today else None),
         ]
         for name, events, _, today in volumes

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Parts = Callable[[AsyncConnection, "Of"], Awaitable[Table]]
 DAY = Column("day", "Day (UTC)", "day")
+VARIANT = Column("variant", "Variant")
+MOST_REASONS = 50
 # The columns of dashboard/ledger_days after the day.
 LEDGER = (
     "received", "stored", "duplicate", "rejected", "letters", "replayed", "dropped", "not_kept", "erased", "in_lake",
@@ -50,27 +52,32 @@ def kept(metric: str) -> Kept | None:
 
 
 async def _assigned(connection: AsyncConnection, of: Of) -> Table:
-    experiment, variant = _variant(of)
+    experiment = _experiment(of)
     rows = await _rows(connection, "dashboard/assigned_by_day", tenant_id=of.tenant_id, experiment_id=experiment)
-    own = [[Cell(day), Cell(users)] for variant_id, day, users in reversed(rows) if variant_id == variant]
-    return _table("All days, the last first", (DAY, Column("users", "Users assigned", "count")), own)
+    own = [
+        [Cell(day), Cell(variant_id), Cell(users)]
+        for variant_id, day, users in sorted(rows, key=lambda row: row[1], reverse=True)
+        if of.variant in (None, variant_id)
+    ]
+    return _table("All days, the last first", (DAY, VARIANT, Column("users", "Users assigned", "count")), own)
 
 
 async def _rates(connection: AsyncConnection, of: Of) -> Table:
-    experiment, variant = _variant(of)
+    experiment = _experiment(of)
     found = await read_experiments(connection, of.tenant_id, of.window, experiment)
     name, last = "logging_rate_24h_by_variant", str(of.window.last - timedelta(days=IMMATURE_DAYS))
     rows = [
         [
             Cell(row["day"]),
-            Cell(row["value"], ask(name, day=row["day"], experiment=experiment, variant=variant)),
+            Cell(row["variant_id"]),
+            Cell(row["value"], ask(name, day=row["day"], experiment=experiment, variant=row["variant_id"])),
             Cell((row["dimensions"] or {}).get("cohort_size")),
         ]
         for one in found["experiments"]
-        for row in reversed(one["series"])
-        if row["variant_id"] == variant and row["metric_name"] == name and row["day"] <= last
+        for row in sorted(one["series"], key=lambda row: row["day"], reverse=True)
+        if of.variant in (None, row["variant_id"]) and row["metric_name"] == name and row["day"] <= last
     ]
-    columns = (DAY, Column("rate", "24 h logging", "share"), Column("cohort_size", "Of new users", "count"))
+    columns = (DAY, VARIANT, Column("rate", "24 h logging", "share"), Column("cohort_size", "Of new users", "count"))
     return _table("The published numbers behind it", columns, rows)
 
 
@@ -96,16 +103,23 @@ async def _lake(connection: AsyncConnection, of: Of) -> Table:
     return _table("Days of event", (DAY, Column("events", "Events", "count")), own)
 
 
+async def _letters(connection: AsyncConnection, of: Of) -> Table:
+    wanted = {"tenant_id": of.tenant_id, "row_limit": MOST_REASONS, "sample_bytes": 0}
+    rows = await _rows(connection, "dashboard/letter_reasons", **wanted)
+    columns = (Column("reason", "Reason"), Column("letters", "Letters", "count"), Column("newest", "Newest", "moment"))
+    return _table("Reasons", columns, [[Cell(row[0]), Cell(row[1]), Cell(row[3])] for row in rows])
+
+
 async def _campaign(connection: AsyncConnection, of: Of) -> Table:
     rows = await _rows(connection, "dashboard/campaign_days", **_window(of), experiment_id=of.experiment or "")
     columns = (DAY, Column("events", "Events", "count"), Column("conversions", "Conversions", "count"))
     return _table("Days of event", columns, [[Cell(value) for value in row] for row in reversed(rows)])
 
 
-def _variant(of: Of) -> tuple[str, str]:
-    if of.experiment is None or of.variant is None:
-        raise InvalidRequestError("Name the variant: experiment and variant.")
-    return of.experiment, of.variant
+def _experiment(of: Of) -> str:
+    if of.experiment is None:
+        raise InvalidRequestError("Name the experiment, and the variant or all of them: experiment and variant.")
+    return of.experiment
 
 
 def _window(of: Of) -> Mapping[str, Any]:
@@ -128,6 +142,7 @@ KEPT: dict[str, Kept] = {
     "events_stored": Kept("dashboard/ledger_days", CHECK),
     "events_duplicate": Kept("dashboard/ledger_days", CHECK),
     "events_rejected": Kept("dashboard/ledger_days", CHECK),
+    "dead_letters": Kept("dashboard/letter_reasons", "./tidemark dead-letters list"),
     "arrivals": Kept("refresh/count_arrivals", "./tidemark refresh --full"),
     "lake_events": Kept("refresh/count_arrivals", "./tidemark refresh --full"),
 }
@@ -138,6 +153,7 @@ PARTS: dict[str, Parts] = {
     "events_stored": _ledger,
     "events_duplicate": _ledger,
     "events_rejected": _ledger,
+    "dead_letters": _letters,
     "arrivals": _arrivals,
     "lake_events": _lake,
 }

@@ -17,18 +17,19 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.asking import ask
 from api.dashboard.lake_reading import LakeReader, LakeState
 from api.dashboard.page_route import PageRoute
+from api.dashboard.records import LAKE, ask_run
 from api.dashboard.tables import Cell, Column, Table
 from api.dashboard.visit import Visit, visit_of
 from api.errors import InvalidRequestError
+from api.runs.queries import read_runs
 from api.runs.routes import RUN_NAMES
-from pipeline.rollups.run_history import STATUSES, run_summary
+from pipeline.rollups.run_history import STATUSES
 from pipeline.statements import statement
 
 PLACE = "/lake"
@@ -75,8 +76,9 @@ async def lake(request: Request) -> Response:
         statuses=STATUSES,
         dagster=f"http://127.0.0.1:{settings.dagster_port}/",
         is_operator=is_operator,
-        folder=settings.lake / "events",
         asked=ask("lake_events", days=visit.window.days),
+        ask_lake=LAKE,
+        ask_run=ask_run,
     )
 
 
@@ -87,9 +89,7 @@ async def _read(connection: AsyncConnection, visit: Visit, wanted: Json | None) 
     counted = None if progress is None else (progress[0], progress[1])
     if wanted is None:
         return _Read(own, counted, ())
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement("api/runs"), wanted)
-        return _Read(own, counted, [run_summary(row) for row in await cursor.fetchall()])
+    return _Read(own, counted, await read_runs(connection, **wanted))
 
 
 async def _state(visit: Visit) -> LakeState:
@@ -126,7 +126,9 @@ def days_table(state: LakeState) -> Table:
         Column("files", "Files", "count"),
         Column("size", "Size", "bytes"),
     )
-    rows = [[Cell(str(one.day)), Cell(one.rows), Cell(one.files), Cell(one.size)] for one in state.days]
+    rows = [
+        [Cell(str(one.day)), Cell(one.rows, LAKE), Cell(one.files, LAKE), Cell(one.size, LAKE)] for one in state.days
+    ]
     return Table("days", "Days of the lake, all tenants", columns, rows)
 
 
@@ -141,8 +143,8 @@ def versions_table(state: LakeState) -> Table:
         Column("files_removed", "Files removed", "count"),
     )
     rows = [
-        [Cell(one.version), Cell(one.committed_at), Cell(one.operation.capitalize()), Cell(one.rows),
-         Cell(one.files_added), Cell(one.files_removed)]
+        [Cell(one.version, LAKE), Cell(one.committed_at), Cell(one.operation.capitalize()), Cell(one.rows, LAKE),
+         Cell(one.files_added, LAKE), Cell(one.files_removed, LAKE)]
         for one in state.versions
     ]  # fmt: skip
     return Table("versions", "Newest versions", columns, rows)

@@ -90,6 +90,7 @@ def cards(values: DailyValues) -> Sequence[Card]:
             rate,
             lambda value: formats.share(value, users),
             unit=f"of {formats.count(users)}",
+            unit_metric="logging_rate_24h_pooled",
         ),
         _card(
             "ingestion_lag_p50_median",
@@ -123,7 +124,9 @@ def every_event(values: DailyValues) -> Table:
         [
             Cell(event),
             Cell(total, ask("events_total", days=window.days, dimension=event)),
-            Cell(total / before - 1 if before else None),
+            Cell(total / before - 1, ask("events_total", days=window.days, dimension=event, change=True))
+            if before
+            else Cell(None),
             Cell(today, ask("event_volume_by_name", day=window.last, dimension=event) if today else None),
         ]
         for event, total, before, today in values.volumes()

@@ -15,11 +15,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.dashboard import formats
 from api.dashboard.answers import is_fragment
 from api.dashboard.derived import Of, read_parts
 from api.dashboard.kept_counts import kept
 from api.dashboard.page_route import PageRoute
-from api.dashboard.sql_text import highlighted
+from api.dashboard.panel import panel
 from api.dashboard.variant_choice import chosen_name
 from api.dashboard.visit import Visit, visit_of
 from api.errors import ApiError, InvalidRequestError
@@ -34,7 +35,10 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @router.get("/provenance")
 async def provenance(request: Request) -> Response:
-    """Explain a number: `metric` with `day`, or a derived one with `days`, and what `asking.ask` adds."""
+    """Explain a number: `metric` with `day`, or a derived one with `days`, and what `asking.ask` adds.
+
+    With `change=1` a derived one's change, by the numbers of the window and the one before it.
+    """
     visit = visit_of(request)
     entry = _entry(chosen_name(request, "metric"))
     named = {name: chosen_name(request, name) for name in ("dimension", "experiment", "variant", "funnel", "step")}
@@ -43,9 +47,11 @@ async def provenance(request: Request) -> Response:
         raise InvalidRequestError(f"Query parameter 'days_after' must be one of {', '.join(PERIODS)}.")
     days_after = None if period is None else int(period)
     if entry.table is None:
-        of = Of(visit.tenant_id, visit.window, days_after=days_after, **named)
+        window = visit.both_windows if request.query_params.get("change") == "1" else visit.window
+        of = Of(visit.tenant_id, window, days_after=days_after, **named)
         parts = await visit.read(lambda connection: read_parts(connection, entry.name, of))
-        return _shown(visit, entry, tables=(parts,), explained=None, labels=_labels(named, days_after), day=None)
+        labels = _labels(named, days_after)
+        return _shown(visit, entry, day=None, tables=(parts,), explained=None, labels=labels, window=window)
     day = _day(visit)
     explained = await _explained(visit, entry.name, day, named, days_after)
     if not is_fragment(request):
@@ -53,18 +59,9 @@ async def provenance(request: Request) -> Response:
     return _shown(visit, entry, explained=explained, labels=_labels(named, days_after), day=day)
 
 
-def _shown(visit: Visit, entry: CatalogueEntry, **context: Any) -> Response:  # noqa: ANN401 - what the template shows
-    shown = {
-        "entry": entry,
-        "kept": kept(entry.name),
-        "highlighted": highlighted,
-        "is_operator": visit.session.is_operator,
-        **context,
-    }
-    if is_fragment(visit.request):
-        tables = {table.name: table for table in shown.pop("tables", ())}
-        return visit.fragment("provenance_panel.html", tables=tables, **shown)
-    return visit.page("provenance.html", title=f"Where does {entry.label} come from?", **shown)
+def _shown(visit: Visit, entry: CatalogueEntry, *, day: date | None, **context: Any) -> Response:  # noqa: ANN401 - what the template shows
+    heading = entry.label if day is None else f"{entry.label}, {formats.day(day)} {day.year}"
+    return panel(visit, "provenance_number.html", heading, entry=entry, kept=kept(entry.name), **context)
 
 
 async def _explained(visit: Visit, metric: str, day: date, named: dict[str, str | None], days_after: int | None) -> Any:  # noqa: ANN401 - pipeline.provenance.explanation.Explanation, which is loaded when it is needed

@@ -145,9 +145,9 @@ def pooled_table(visit: Visit, rows: Sequence[Row], experiment: Experiment | Non
             Cell(group.label),
             Cell(found.days_after),
             Cell(found.rate, place, of=found.cohort_size),
-            Cell(found.retained),
-            Cell(found.cohort_size),
-            Cell(found.cohorts),
+            Cell(found.retained, place),
+            Cell(found.cohort_size, place),
+            Cell(found.cohorts, place),
         ]
         for group in _groups(visit, rows, experiment)
         for found, _, place in group.periods

@@ -13,6 +13,7 @@ from api.dashboard import (
     lake,
     overview,
     provenance,
+    records,
     retention,
     sign_in,
     static_route,
@@ -32,4 +33,5 @@ ROUTERS = (
     lake.router,
     catalogue.router,
     provenance.router,
+    records.router,
 )

@@ -9,8 +9,6 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 from starlette.responses import Response
 
 from api.answers import JsonAnswer
@@ -18,17 +16,10 @@ from api.errors import ApiError, InvalidRequestError, documented
 from api.metrics.token import require_token
 from api.openapi import query_parameters
 from api.runs.models import RunResponse, RunsResponse
+from api.runs.queries import read_run, read_runs
 from api.state import services
 from pipeline.rollups.jobs import REFRESH_JOBS, job_named
-from pipeline.rollups.run_history import (
-    DEFAULT_LIMIT,
-    MAXIMUM_LIMIT,
-    STATUSES,
-    run_detail,
-    run_summary,
-    statement_hashes,
-)
-from pipeline.statements import statement
+from pipeline.rollups.run_history import DEFAULT_LIMIT, MAXIMUM_LIMIT, STATUSES
 
 Json = dict[str, Any]
 RUN_NAMES = tuple(job_named(name).run_name for name in REFRESH_JOBS)
@@ -64,15 +55,14 @@ router = APIRouter(prefix="/v1/runs", tags=["runs"], dependencies=[Depends(requi
 async def runs(request: Request) -> Response:
     """Return runs of rollup jobs, whatever came of them."""
     limit = _limit(request)
-    wanted = {
-        "job_name": _choice(request, "job", RUN_NAMES),
-        "status": _choice(request, "status", STATUSES),
-        "cursor": _cursor(request),
-        "row_limit": limit + 1,
-    }
-    rows = await services(request).database.run(lambda connection: _rows(connection, "api/runs", wanted), ())
-    shown = [run_summary(row) for row in rows[:limit]]
-    return _answer({"runs": shown, "next_cursor": shown[-1]["run_id"] if len(rows) > limit else None})
+    job_name, status = _choice(request, "job", RUN_NAMES), _choice(request, "status", STATUSES)
+    cursor = _cursor(request)
+    found = await services(request).database.run(
+        lambda connection: read_runs(connection, job_name=job_name, status=status, cursor=cursor, row_limit=limit + 1),
+        (),
+    )
+    shown = found[:limit]
+    return _answer({"runs": shown, "next_cursor": shown[-1]["run_id"] if len(found) > limit else None})
 
 
 @router.get(
@@ -83,28 +73,10 @@ async def runs(request: Request) -> Response:
 )
 async def run(request: Request, run_id: Annotated[str, Path(pattern=UUID_PATTERN)]) -> Response:
     """Return a run with its files, statements, parameters and versions."""
-    found = await services(request).database.run(lambda connection: _read(connection, UUID(run_id)), ())
+    found = await services(request).database.run(lambda connection: read_run(connection, UUID(run_id)), ())
     if found is None:
         raise ApiError(404, f"There is no run {run_id}. GET /v1/runs lists them.")
     return _answer(found)
-
-
-async def _read(connection: AsyncConnection, run_id: UUID) -> Json | None:
-    async with connection.transaction():
-        await connection.execute(statement("api/begin_snapshot"))
-        rows = await _rows(connection, "api/run", {"run_id": run_id})
-        if not rows:
-            return None
-        row = rows[0]
-        texts = await _rows(connection, "provenance/read_texts", {"sha256s": statement_hashes(row)})
-        files = await _rows(connection, "provenance/read_files", {"file_ids": row["file_ids"] or []})
-    return run_detail(row, {text["sha256"]: text["text"] for text in texts}, files)
-
-
-async def _rows(connection: AsyncConnection, name: str, parameters: Json) -> list[Json]:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(statement(name), parameters)
-        return await cursor.fetchall()
 
 
 def _limit(request: Request) -> int:

@@ -215,6 +215,14 @@ _DERIVED = (
         None,
     ),
     CatalogueEntry(
+        "dead_letters",
+        "Dead letters",
+        "events",
+        "events that were refused and are kept with the reason, until a replay stores them",
+        ("All that are kept now, of whatever day.", "Beyond a tenant's cap the oldest go, and are counted as dropped."),
+        None,
+    ),
+    CatalogueEntry(
         "arrivals",
         "Arrivals",
         "events",

@@ -14,7 +14,6 @@ from psycopg.rows import dict_row
 
 from pipeline.clock import iso_millis
 from pipeline.database import connect
-from pipeline.rollups.jobs import Job
 from pipeline.statements import statement
 
 Json = dict[str, Any]
@@ -27,9 +26,9 @@ SUMMARY_FIELDS = (
 )  # fmt: skip
 
 
-def read_runs(database_url: str, job: Job | None = None, limit: int = DEFAULT_LIMIT) -> list[Json]:
-    """Return the newest runs, of one job or of all, newest first."""
-    wanted = {"job_name": job and job.run_name, "status": None, "cursor": None, "row_limit": limit}
+def read_runs(database_url: str, run_name: str | None = None, limit: int = DEFAULT_LIMIT) -> list[Json]:
+    """Return the newest runs, of the job that calls its runs so or of all, newest first."""
+    wanted = {"job_name": run_name, "status": None, "cursor": None, "row_limit": limit}
     with (
         connect(database_url, application="tidemark-runs") as connection,
         connection.cursor(row_factory=dict_row) as cursor,

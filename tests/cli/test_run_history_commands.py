@@ -9,9 +9,15 @@ from pathlib import Path
 
 import psycopg
 
+from cli.run_history_commands import RunName
 from pipeline.ingestion.event_store import store
+from pipeline.rollups.jobs import REFRESH_JOBS, job_named
 from tests.cli.test_rollup_commands import AS_OF, answer, tidemark
 from tests.makers import NOW, event_rows
+
+
+def test_the_runs_of_every_job_can_be_chosen() -> None:
+    assert [name.value for name in RunName] == [job_named(name).run_name for name in REFRESH_JOBS]
 
 
 def test_a_number_is_explained_and_its_run_verified(
@@ -19,8 +25,10 @@ def test_a_number_is_explained_and_its_run_verified(
 ) -> None:
     store(connection, event_rows(50, days=2, end=NOW))
     rolled_up = answer(tidemark(tmp_path, database_url, "rollup", "--window-days", "3", "--as-of", AS_OF))
-    listed = answer(tidemark(tmp_path, database_url, "runs", "--job", "daily"))["runs"]
-    assert [run["run_id"] for run in listed] == [rolled_up["jobs"][0]["run_id"]]
+    listed = answer(tidemark(tmp_path, database_url, "runs", "--job", "daily_metrics_rollup"))["runs"]
+    assert [(run["run_id"], run["job_name"]) for run in listed] == [
+        (rolled_up["jobs"][0]["run_id"], "daily_metrics_rollup")
+    ]
 
     found = answer(tidemark(tmp_path, database_url, "explain", "dau", "2026-02-18"))
     assert found["run"]["run_id"] == listed[0]["run_id"]

@@ -16,6 +16,7 @@ from api.app import create_app
 from pipeline.access.tenants import create_tenant
 from pipeline.settings import Settings
 from tests.api.conftest import TOKEN, SettableClock
+from tests.api.dashboard.inhabited import inhabit
 from tests.api.dashboard.publishing import Publication, publish
 from tests.api.servers import NO_TLS, served
 from tests.api.tenants import tenant_key
@@ -63,3 +64,19 @@ def world(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         settings = Settings.model_validate({"database_url": url, "dashboard_token": TOKEN, "home": home})
         with served(create_app(settings, clock)) as served_at, ExitStack() as clients:
             yield World(served_at, home, clock, connection, read_key, ingest_key, clients)
+
+
+@pytest.fixture(scope="module")
+def lived(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Tenants default and acme with events, refused ones and a refresh; tenant empty without any."""
+    home = tmp_path_factory.mktemp("home")
+    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
+        read_key = tenant_key(connection, "acme", ["read"])
+        manage_key = tenant_key(connection, "acme", ["read", "manage"])
+        create_tenant(connection, "empty")
+        settings = Settings.model_validate({"database_url": url, "dashboard_token": TOKEN, "home": home})
+        inhabit(settings, connection, NOON)
+        inhabit(settings, connection, NOON, "acme", days=5, events=90)
+        clock = SettableClock(NOON)
+        with served(create_app(settings, clock)) as served_at, ExitStack() as clients:
+            yield World(served_at, home, clock, connection, read_key, manage_key, clients)

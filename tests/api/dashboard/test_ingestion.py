@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import date, timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
-from api.app import create_app
 from api.dashboard.charts.heat_map import heat_map, step
 from api.dashboard.ingestion_figures import DELAYS, LedgerDay, delay, lateness_map
 from api.dashboard.lake_reading import read_lake
 from api.dashboard.letter_samples import SAMPLE_BYTES, sample
 from api.metrics.window import MetricsWindow
-from pipeline.access.tenants import create_tenant
 from pipeline.ingestion.dead_letters import DeadLetter
 from pipeline.ingestion.event_store import write
 from pipeline.lake.table import Lake
 from pipeline.settings import Settings
-from tests.api.conftest import TOKEN, SettableClock
+from tests.api.conftest import TOKEN
 from tests.api.dashboard.conftest import NOON, World
-from tests.api.dashboard.inhabited import REFUSED, inhabit
-from tests.api.dashboard.page_text import Page, csv_rows
-from tests.api.servers import NO_TLS, served
-from tests.api.tenants import tenant_key
-from tests.databases import migrated_database
+from tests.api.dashboard.inhabited import REFUSED
+from tests.api.dashboard.page_text import csv_rows
+from tests.api.servers import NO_TLS
 
 TODAY = NOON.date()
 GOOD = b'{"event_name": "app_opened", "occurred_at": "2026-02-19T10:00:00Z"}'
 ENVELOPE = b'{"anonymous_user_id": "somebody_1", "platform": "ios", "app_version": "1.0.0"}'
-
-
-@pytest.fixture(scope="module")
-def lived(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Tenants default and acme with events, refused ones and a refresh; tenant empty without any."""
-    home = tmp_path_factory.mktemp("home")
-    with migrated_database(postgres_server) as url, psycopg.connect(url, autocommit=True) as connection:
-        read_key = tenant_key(connection, "acme", ["read"])
-        manage_key = tenant_key(connection, "acme", ["read", "manage"])
-        create_tenant(connection, "empty")
-        settings = Settings.model_validate({"database_url": url, "dashboard_token": TOKEN, "home": home})
-        inhabit(settings, connection, NOON)
-        inhabit(settings, connection, NOON, "acme", days=5, events=90)
-        clock = SettableClock(NOON)
-        with served(create_app(settings, clock)) as served_at, ExitStack() as clients:
-            yield World(served_at, home, clock, connection, read_key, manage_key, clients)
 
 
 def counted(world: World, tenant_id: str, query: str) -> list[tuple[Any, ...]]:
@@ -316,17 +293,6 @@ def test_a_lake_that_cannot_be_read_is_told_and_one_that_is_not_there_is_empty(t
     broken = read_lake(tmp_path)
     assert broken.version is None
     assert broken.problem
-
-
-def test_every_number_of_these_pages_leads_to_its_source(lived: World) -> None:
-    client = lived.client()
-    for path in ("/ingestion", "/lake", "/experiments", "/experiments/checkout"):
-        asks = {address for address in Page(client.get(path).text).asks() if "&amp;" not in address}
-        assert asks, path
-        for kind in {re.search(r"metric=(\w+)", address)[1] for address in asks}:  # type: ignore[index]
-            address = next(found for found in asks if f"metric={kind}&" in found)
-            answer = client.get(address, headers={"hx-request": "true"})
-            assert answer.status_code == 200, (address, answer.text)
 
 
 def test_a_day_that_does_not_add_up_is_not_balanced() -> None:

@@ -232,11 +232,12 @@ def test_a_letter_is_replayed_and_the_page_says_so(place: Place, laptop: Visitor
 def test_numbers_of_these_pages_open_the_panel(laptop: Visitor) -> None:
     for path, words in (
         ("/ingestion", "FROM ingestion_ledger"),
-        ("/lake", "count_arrivals"),
+        ("/lake", "DeltaTable"),
+        ("/lake?status=SUCCESS", "./tidemark verify"),
         ("/experiments/checkout", "FROM assigned_counts"),
     ):
         laptop.go(path)
-        laptop.page.locator("main a.ask").first.click()
+        laptop.page.locator("table.runs a.ask" if "status" in path else "main a.ask").first.click()
         laptop.page.locator("#panel pre.sql").first.wait_for()
         text = laptop.page.inner_text("#panel")
         assert words in text or "read_parquet" in text, path
