@@ -238,7 +238,7 @@ def test_numbers_of_these_pages_open_the_panel(laptop: Visitor) -> None:
     ):
         laptop.go(path)
         laptop.page.locator("table.runs a.ask" if "status" in path else "main a.ask").first.click()
-        laptop.page.locator("#panel pre.sql").first.wait_for()
+        laptop.page.locator("#panel pre.sql:visible").first.wait_for()
         text = laptop.page.inner_text("#panel")
         assert words in text or "read_parquet" in text, path
         assert serious_findings(laptop) == []
