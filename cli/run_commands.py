@@ -16,8 +16,8 @@ from cli.running_system import RunningSystem, running_api, running_system
 from cli.stop_signals import StopRequested
 from pipeline.settings import REPOSITORY, Settings
 
-# Most tests wait for processes and disks: as many files at a time as there are cores, each in one place.
-WHOLE_SUITE = ("-n", "logical", "--dist", "loadfile")
+# Many tests wait for processes and disks: one file more at a time than there are cores, each in one place.
+WHOLE_SUITE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -31,6 +32,10 @@ LONGEST = (
     "dagster_project/test_audit.py",
     "api/faults/test_outages.py",
 )
+
+# The same examples in every run; what takes long is judged by benchmarks, not by tests.
+hypothesis.settings.register_profile("tidemark", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("tidemark")
 
 
 def pytest_configure(config: pytest.Config) -> None:

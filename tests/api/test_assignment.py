@@ -17,9 +17,9 @@ from api.assignment.experiments import Variant
 from pipeline.clock import iso_millis
 from pipeline.manifest import seed
 from pipeline.settings import REPOSITORY
-from tests.api.faults.system import sized
 from tests.api.servers import NO_TLS, server_process
 from tests.makers import NOW, add_experiment
+from tests.sizes import sized
 
 BASELINE = {
     "navigation": {"default_landing_tab": "workouts"},

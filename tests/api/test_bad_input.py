@@ -20,9 +20,9 @@ from api.bodies import MAX_BODY_BYTES, MAX_GZIP_MEMBERS
 from api.retail.routes import MAX_VISIT_BYTES
 from tests.api import bad_input
 from tests.api.conftest import TOKEN
-from tests.api.faults.system import sized
 from tests.api.servers import NO_TLS, server_process
 from tests.api.vectors import event
+from tests.sizes import sized
 from tests.waiting import wait_until
 
 POSTS = ("/v1/events", "/v1/assignment", "/event")

@@ -86,14 +86,14 @@ def outcome(read: Any, body: bytes) -> tuple[str, object]:
     return "read", (rows, batch.indexes, batch.errors)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(envelopes, st.booleans())
 def test_both_readers_agree(envelope: dict[str, Any], escaped: bool) -> None:
     body = json.dumps(envelope, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     assert outcome(read_batch, body) == outcome(validate_batch, body)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), st.lists(st.sampled_from(VALUES), max_size=4))
 def test_both_readers_agree_on_odd_input_in_any_company(events: list[bytes], fields: list[bytes]) -> None:
     shared = b"".join(b'"%b":%b,' % (name, value) for name, value in zip(FIELDS, fields, strict=False))
@@ -106,7 +106,7 @@ def test_both_readers_agree_on_what_is_no_batch(body: bytes) -> None:
     assert outcome(read_batch, body) == outcome(validate_batch, body)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=12), st.integers(0, 200), st.integers(0, 12))
 def test_both_readers_agree_on_damaged_bodies(damage: bytes, at: int, removed: int) -> None:
     body = json.dumps(

@@ -118,7 +118,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(JSON, min_size=1, max_size=6), st.dictionaries(st.text(), JSON, max_size=4), st.randoms())
 def test_any_batch_is_cut_as_a_json_reader_reads_it(
     events: list[Any], fields: dict[str, Any], chance: random.Random

@@ -32,9 +32,9 @@ from api.http_protocol import (
 )
 from pipeline.settings import Settings
 from tests.api.conftest import SettableClock
-from tests.api.faults.system import FULL
 from tests.api.servers import NO_TLS, served, server_process
 from tests.api.vectors import event
+from tests.sizes import FULL
 from tests.waiting import wait_until
 
 HEAD_LIMIT, REQUEST_LIMIT = (HEAD_SECONDS, REQUEST_SECONDS) if FULL else (4.0, 10.0)

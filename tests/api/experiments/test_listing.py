@@ -122,7 +122,7 @@ rows = st.lists(
 orders = st.tuples(st.sampled_from([*SORTS, *(f"-{name}" for name in SORTS)]), st.integers(1, 5))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=rows, between=rows, order=orders)
 def test_pages_show_everybody_once_whoever_comes_in_between(
     database_url: str, connection: psycopg.Connection, before: Any, between: Any, order: tuple[str, int]

@@ -21,14 +21,8 @@ from tests.api.faults.ledger import Verdict, judge
 from tests.api.servers import NO_TLS, answers, free_port
 from tests.waiting import wait_until
 
-FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
 DRAIN_SECONDS = 240.0
 MEGABYTE = 2**20
-
-
-def sized(short: int, full: int) -> int:
-    """A size of a test: the one of every run, or the full one."""
-    return full if FULL else short
 
 
 def report(test: str, *counts: object) -> None:

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from tests.api.faults.system import DRAIN_SECONDS, Api, report, sized, spooled_groups
+from tests.api.faults.system import DRAIN_SECONDS, Api, report, spooled_groups
 from tests.databases import Postgres
+from tests.sizes import sized
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -18,10 +18,10 @@ from tests.api.faults.system import (
     peak,
     report,
     settle,
-    sized,
     spooled_groups,
 )
 from tests.databases import Postgres
+from tests.sizes import sized
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

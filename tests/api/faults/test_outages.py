@@ -16,20 +16,19 @@ import pytest
 from tests.api.faults.ledger import ClientLedger
 from tests.api.faults.load import BATCH_PATH, Answer, Load, Mix
 from tests.api.faults.system import (
-    FULL,
     MEGABYTE,
     Api,
     memory_watch,
     peak,
     report,
     settle,
-    sized,
     spooled_groups,
 )
 from tests.api.faults.variants import slow_inserts
 from tests.api.servers import NO_TLS
 from tests.databases import Postgres
 from tests.makers import add_experiment, assign
+from tests.sizes import FULL, sized
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,9 @@ import pytest
 
 from tests.api.faults.ledger import Account, ClientLedger, Verdict, judge, stored_keys
 from tests.api.faults.load import Load, Mix
-from tests.api.faults.system import MEGABYTE, Api, report, settle, sized, spool_files
+from tests.api.faults.system import MEGABYTE, Api, report, settle, spool_files
 from tests.databases import Postgres
+from tests.sizes import sized
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

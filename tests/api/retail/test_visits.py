@@ -186,7 +186,7 @@ def outcome(read: Any, sent: bytes) -> object:
         return error.messages
 
 
-@settings(max_examples=600, derandomize=True, deadline=None)
+@settings(max_examples=600)
 @given(document=BODIES, ascii_only=st.booleans(), cut=st.integers(0, 400), junk=st.binary(max_size=2))
 @example(document=GOOD, ascii_only=False, cut=30, junk=b"\xff")
 def test_the_quick_reader_agrees_with_the_definition(

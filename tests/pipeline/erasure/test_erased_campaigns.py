@@ -53,7 +53,7 @@ def module_connection(postgres_server: str) -> Iterator[psycopg.Connection]:
         yield own
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), days=st.sampled_from([3, 12, 900]), erased=st.integers(1, 3))
 def test_counts_equal_those_of_the_events_that_are_left(
     module_connection: psycopg.Connection, seed: int, days: int, erased: int

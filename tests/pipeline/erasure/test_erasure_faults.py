@@ -18,8 +18,9 @@ import pytest
 
 from pipeline.erasure.run import find
 from pipeline.settings import REPOSITORY, Settings
-from tests.api.faults.system import report, sized
+from tests.api.faults.system import report
 from tests.pipeline.erasure.erasure_world import PERSON, TABLES, USER, World, inhabited
+from tests.sizes import sized
 
 WORLD = "tests.pipeline.erasure.erasure_world"
 KILLS = sized(6, 20)

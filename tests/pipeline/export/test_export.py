@@ -362,7 +362,7 @@ def test_memory_does_not_follow_the_number_of_rows(
         )  # fmt: skip
         return int(done.stdout)
 
-    assert peak(1_000_000) - peak(250_000) < 64 * 2**20
+    assert peak(500_000) - peak(100_000) < 64 * 2**20
 
 
 def test_more_stamps_than_are_kept_in_mind_are_still_told_apart(

@@ -26,8 +26,9 @@ from pipeline.export.run import export
 from pipeline.ingestion.event_store import EventRow, store
 from pipeline.lake.table import Lake
 from pipeline.settings import REPOSITORY
-from tests.api.faults.system import report, sized
+from tests.api.faults.system import report
 from tests.makers import NOW, event_row
+from tests.sizes import sized
 
 WRITERS = 8
 # The control loses one event in six, from its first seconds on: what it needs is a small part of the race itself.

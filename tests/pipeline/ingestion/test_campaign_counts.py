@@ -206,7 +206,7 @@ def module_connection(postgres_server: str) -> Iterator[psycopg.Connection]:
         yield own
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chance=st.integers(0, 2**32).map(random.Random),
     groups=st.lists(st.integers(0, 40), min_size=1, max_size=6),

@@ -203,7 +203,7 @@ def module_connection(postgres_server: str) -> Iterator[psycopg.Connection]:
         yield own
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=st.lists(VISITS, min_size=1, max_size=5))
 def test_statistics_equal_a_count_over_the_events(
     module_connection: psycopg.Connection, groups: list[list[EventRow]]

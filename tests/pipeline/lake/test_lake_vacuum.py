@@ -171,7 +171,7 @@ def test_an_installation_without_a_lake(world: World) -> None:
     assert vacuum(world.settings, world.database_url, world.lake, utc_now()).tables == ()
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["add", "compact", "vacuum", "age"]), min_size=3, max_size=10))
 def test_every_version_of_the_last_days_can_be_read_after_any_history(world: World, steps: list[str]) -> None:
     ages: dict[int, float] = {world.add(): 0.0}  # how long ago each version was replaced, in days; 0 for the newest

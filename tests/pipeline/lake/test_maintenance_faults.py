@@ -33,9 +33,10 @@ from pipeline.lake.vacuum import vacuum
 from pipeline.retention.prune import prune
 from pipeline.settings import REPOSITORY, Settings
 from pipeline.statements import statement
-from tests.api.faults.system import report, sized
+from tests.api.faults.system import report
 from tests.makers import NOW, event_row
 from tests.pipeline.lake.lake_reading import lake_rows
+from tests.sizes import sized
 
 KILLS = sized(4, 20)
 BATCH = 60

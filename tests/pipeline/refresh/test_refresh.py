@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -33,14 +32,14 @@ from pipeline.rollups.publish import OutdatedRollupError
 from pipeline.rollups.run import publish, stage
 from tests.pipeline.rollups.oracle import Assignment, Event, History, Journey, expected, is_valid, journeys_of
 from tests.pipeline.rollups.rollup_world import World
+from tests.sizes import sized
 
 TENANTS = ("default", *(f"tenant_{number}" for number in range(7)))  # as many histories in each example
 USERS = (*(f"user_{number}" for number in range(4)), "")
 NAMES = ("session_submitted", "app_opened", "workout_started", "exercise_logged", "node_opened")
-FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-EXAMPLES = 40 if FULL else 2  # of eight histories each
-ORDERS = 20 if FULL else 3
+EXAMPLES = sized(1, 40)  # of eight histories each
+ORDERS = sized(2, 20)
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 AGES = tuple(
@@ -197,7 +196,7 @@ def story(world: World, tmp_path: Path) -> Story:
 
 
 @settings(
-    max_examples=EXAMPLES, phases=[Phase.generate], deadline=None, derandomize=True, database=None,
+    max_examples=EXAMPLES, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(steps=STEPS)
@@ -367,7 +366,7 @@ def moment(user: int, name: str, at: datetime, number: int, received_at: datetim
     return Event(str(uuid.UUID(int=10_000 + number)), "default", USERS[user], name, at, received_at, {})
 
 
-@pytest.mark.parametrize("order", range(6 if FULL else 2))
+@pytest.mark.parametrize("order", range(sized(1, 6)))
 def test_sessions_at_the_ends_of_their_spans_count(story: Story, order: int) -> None:
     first = START - 9 * DAY + 7 * TICK
     story.world.connection.execute(

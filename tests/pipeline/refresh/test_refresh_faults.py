@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -20,9 +19,9 @@ from pipeline.rollups.jobs import JOBS, job_named
 from pipeline.settings import REPOSITORY
 from tests.pipeline.refresh.test_refresh import DAY, TENANTS, Arrival, Step, Story
 from tests.pipeline.rollups.rollup_world import World
+from tests.sizes import sized
 
-FULL = os.environ.get("TIDEMARK_FAULTS") == "full"
-KILLS = 20 if FULL else 4
+KILLS = sized(3, 20)
 REFRESH = (
     "import sys; from datetime import datetime; from pathlib import Path; from pipeline.refresh.run import refresh;"
     " from pipeline.settings import Settings; print('began', flush=True);"

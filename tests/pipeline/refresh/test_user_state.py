@@ -21,10 +21,11 @@ from pipeline.rollups.computation import DEFAULT_FUNNELS
 from pipeline.rollups.funnels import read_funnels
 from pipeline.rollups.jobs import REFRESH_JOBS, RETENTION_DAYS, VALID_AGE, Window, first_computable_day
 from pipeline.settings import Settings
-from tests.pipeline.refresh.test_refresh import AGES, DAY, FULL, START, STEPS, TENANTS, USERS, Inputs, Step, event_of
+from tests.pipeline.refresh.test_refresh import AGES, DAY, START, STEPS, TENANTS, USERS, Inputs, Step, event_of
 from tests.pipeline.rollups.oracle import Assignment, Event, Journey, is_valid, journeys_of
+from tests.sizes import sized
 
-EXAMPLES = 300 if FULL else 15
+EXAMPLES = sized(10, 300)
 FACTS = ("active_d1", "sessions_d7", "converted", "returned_after", "first_moments", "last_moments", "session_moments")
 
 
@@ -143,7 +144,7 @@ def facts_of(journey: Journey, after: date) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=EXAMPLES, phases=[Phase.generate], deadline=None, derandomize=True, database=None,
+    max_examples=EXAMPLES, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 @given(steps=STEPS)

@@ -381,7 +381,7 @@ def test_a_prune_of_another_database_s_lake_is_refused(world: World, postgres_se
         prune(world.settings, f"{postgres_server}/tidemark", world.lake, AS_OF)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_of_storing_exporting_and_pruning_counts_each_event_once(world: World, data: st.DataObject) -> None:
     numbers = st.lists(st.integers(0, 30), min_size=1, max_size=8)

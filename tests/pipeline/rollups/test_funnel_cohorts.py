@@ -26,6 +26,7 @@ from pipeline.statements import statement
 from tests.pipeline.rollups.cohort_oracle import OrderedFunnel, Rows, funnel_cohort_rows
 from tests.pipeline.rollups.oracle import Event, History, expected
 from tests.pipeline.rollups.rollup_world import World, same
+from tests.sizes import sized
 
 START = datetime(2026, 2, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -186,7 +187,7 @@ EVENTS = st.lists(
 
 
 @settings(
-    max_examples=60, phases=[Phase.generate], deadline=None, derandomize=True, database=None,
+    max_examples=sized(20, 200), phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(plans=EVENTS, buckets=st.sampled_from((1, 5)))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.rollups.jobs import Window
 from tests.pipeline.rollups.oracle import Assignment, Event, History, expected
 from tests.pipeline.rollups.rollup_world import World
+from tests.sizes import sized
 
 TENANTS = ("default", "other", "third", "fourth", "fifth")  # five histories an example, with the same user ids
 USERS = (*(f"user_{number}" for number in range(5)), "")  # the last is nobody: a visit of a web shop without a user
@@ -125,11 +126,8 @@ def world(database_url: str, connection: psycopg.Connection) -> Iterator[World]:
 
 
 @settings(
-    max_examples=30,
+    max_examples=sized(12, 60),
     phases=[Phase.generate],
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(example=EXAMPLES, days=st.integers(1, 16))
