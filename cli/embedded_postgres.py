@@ -43,6 +43,7 @@ SERVER_OPTIONS = {
 }
 START_SECONDS = 120  # crash recovery of a full max_wal_size on a slow disk
 RETRY_SECONDS = 0.25
+PORT_SECONDS = 5
 LOG_LIMIT_BYTES = 10_000_000
 # After kill -9 the old children of the server need a moment to notice; a port may be taken between probe and start.
 PASSING_PROBLEMS = (
@@ -190,11 +191,17 @@ class EmbeddedPostgres:
         return " ".join(f"-c {name}='{value}'" for name, value in options.items())
 
     def _port(self) -> int:
-        """Return the port used last if it is free, so that clients survive a restart; else another, kept from now."""
+        """Return the port used last if it is free, so that clients survive a restart; else another, kept from now.
+
+        A server that was killed may leave a child that has just begun and still listens: that is waited for.
+        """
         kept = self.folder / "port"
         with contextlib.suppress(FileNotFoundError, ValueError, OverflowError):
             port = int(kept.read_text())
-            if is_free(port):
+            deadline = time.monotonic() + (PORT_SECONDS if (self.data / "postmaster.pid").exists() else 0)
+            while not (free := is_free(port)) and time.monotonic() < deadline:
+                time.sleep(RETRY_SECONDS)
+            if free:
                 return port
         port = lasting_port()
         kept.write_text(f"{port}\n")

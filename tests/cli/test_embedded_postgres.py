@@ -63,6 +63,29 @@ def test_first_start_kill_9_and_second_start_keep_the_data(server: EmbeddedPostg
     assert server.pid is None
 
 
+def test_a_port_is_waited_for_after_a_kill_and_else_given_up_at_once(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def is_free(port: int) -> bool:
+        looks.append(port)
+        return len(looks) > 3
+
+    url = server.start()
+    monkeypatch.setattr("cli.embedded_postgres.is_free", is_free)
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.pid is None, "the server is gone")
+    assert server.start() == url
+    assert len(looks) >= 4
+    server.stop()
+    looks.clear()
+    assert server.start() != url, "somebody else has the port: nobody was killed who could let it go"
+    assert len(looks) == 1
+
+
 def test_a_server_whose_starter_was_killed_is_waited_for_and_completed(server: EmbeddedPostgres) -> None:
     url = server.start()
     with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
