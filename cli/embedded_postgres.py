@@ -198,7 +198,7 @@ class EmbeddedPostgres:
         kept = self.folder / "port"
         with contextlib.suppress(FileNotFoundError, ValueError, OverflowError):
             port = int(kept.read_text())
-            deadline = time.monotonic() + (PORT_SECONDS if (self.data / "postmaster.pid").exists() else 0)
+            deadline = time.monotonic() + PORT_SECONDS
             while not (free := is_free(port)) and time.monotonic() < deadline:
                 time.sleep(RETRY_SECONDS)
             if free:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = Mapping[str, Any]
+Group = tuple[str, str] | None  # (experiment_id, variant_id), or everyone
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,17 @@ class FunnelFigures:
     is_complete: bool
 
 
-def ordered_figures(rows: Iterable[Row], funnel: str, variant: tuple[str, str] | None) -> FunnelFigures:
-    """Return an ordered funnel of everyone, or of one variant given as (experiment_id, variant_id)."""
-    own = [row for row in rows if row["funnel_name"] == funnel and _group(row) == variant]
+def by_group(rows: Iterable[Row], funnel: str) -> Mapping[Group, Sequence[Row]]:
+    """Return the rows of a funnel by whom they are of: everyone, or a variant."""
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        if row["funnel_name"] == funnel:
+            groups.setdefault(_group(row), []).append(row)
+    return groups
+
+
+def ordered_figures(own: Sequence[Row], variant: Group) -> FunnelFigures:
+    """Return an ordered funnel of one group from its rows."""
     whole = [row for row in own if row["complete"]]
     counted = whole or own
     steps: dict[str, list[Row]] = {}
@@ -68,11 +77,8 @@ def ordered_figures(rows: Iterable[Row], funnel: str, variant: tuple[str, str] |
     return FunnelFigures(variant and variant[1], figures, days, left_out, bool(whole))
 
 
-def unordered_figures(
-    rows: Iterable[Row], funnel: str, variant: tuple[str, str] | None, steps: Sequence[str]
-) -> FunnelFigures:
-    """Return the counts per day of a funnel, summed over the days; `steps` is their order."""
-    own = [row for row in rows if row["funnel_name"] == funnel and _group(row) == variant]
+def unordered_figures(own: Sequence[Row], variant: Group, steps: Sequence[str]) -> FunnelFigures:
+    """Return the counts per day of one group's rows, summed over the days; `steps` is their order."""
     users: dict[str, int] = {}
     events: dict[str, int] = {}
     for row in own:
@@ -86,7 +92,7 @@ def unordered_figures(
     return FunnelFigures(variant and variant[1], figures, sorted({row["day"] for row in own}), 0, True)
 
 
-def _group(row: Row) -> tuple[str, str] | None:
+def _group(row: Row) -> Group:
     return None if row["experiment_id"] is None else (row["experiment_id"], row["variant_id"])
 
 

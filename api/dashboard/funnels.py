@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.dashboard.asking import ask
 from api.dashboard.charts.bar import bar
-from api.dashboard.funnel_figures import FunnelFigures, Row, StepFigure, ordered_figures, unordered_figures
+from api.dashboard.funnel_figures import FunnelFigures, Row, StepFigure, by_group, ordered_figures, unordered_figures
 from api.dashboard.page_route import PageRoute
 from api.dashboard.tables import Cell, Column, Table
 from api.dashboard.variant_choice import Experiment, chosen_name, read_choices
@@ -48,8 +48,9 @@ class Step:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the page was made from: ordered rows, rows per day, and the experiments to choose from."""
+    """What the page was made from: whether it follows the order, ordered rows, rows per day, and the experiments."""
 
+    in_order: bool
     ordered: Sequence[Row]
     daily: Sequence[Row]
     choices: Sequence[Experiment]
@@ -60,7 +61,7 @@ async def funnels(request: Request) -> Response:
     """Show one funnel: `funnel`, `order` (no: by day), `by` (an experiment)."""
     visit = visit_of(request)
     wanted, by = chosen_name(request, "funnel"), chosen_name(request, "by")
-    found = await visit.read(lambda connection: _read(connection, visit, by or ""))
+    found = await visit.read(lambda connection: _read(connection, visit, wanted, by or ""))
     experiment = next((choice for choice in found.choices if choice.experiment_id == by), None)
     if by and experiment is None:
         raise ApiError(404, "There is no such experiment.")
@@ -69,7 +70,7 @@ async def funnels(request: Request) -> Response:
     if wanted and wanted not in names:
         raise ApiError(404, "Nothing is published for this funnel in the window.")
     ordered_names = {row["funnel_name"] for row in found.ordered}
-    in_order = funnel in ordered_names and request.query_params.get("order") != "no"
+    in_order = found.in_order
     figures = funnel_figures(found.ordered, found.daily, funnel, experiment, in_order=in_order)
     steps = funnel_steps(visit, figures, funnel, experiment, in_order=in_order)
     tables = [summary_table(visit, figures, funnel, experiment, in_order=in_order)]
@@ -100,8 +101,11 @@ def funnel_figures(
     if experiment is not None:
         groups += [(experiment.experiment_id, variant_id) for variant_id in experiment.ordered()]
     order = step_order(ordered, funnel)
+    rows = by_group(ordered if in_order else daily, funnel)
     figures = [
-        ordered_figures(ordered, funnel, group) if in_order else unordered_figures(daily, funnel, group, order)
+        ordered_figures(rows.get(group, ()), group)
+        if in_order
+        else unordered_figures(rows.get(group, ()), group, order)
         for group in groups
     ]
     return [found for found in figures if found.steps]
@@ -197,10 +201,13 @@ def days_table(rows: Sequence[Row], funnel: str, *, in_order: bool) -> Table:
     return Table("days", "By day", columns, table_rows)
 
 
-async def _read(connection: AsyncConnection, visit: Visit, by: str) -> _Read:
-    ordered = await read_ordered_funnels(connection, visit.tenant_id, visit.window, None, by)
-    daily = await read_funnels(connection, visit.tenant_id, visit.window, None, by)
-    return _Read(ordered["rows"], daily["rows"], await read_choices(connection, visit.tenant_id))
+async def _read(connection: AsyncConnection, visit: Visit, wanted: str | None, by: str) -> _Read:
+    ordered = (await read_ordered_funnels(connection, visit.tenant_id, visit.window, None, by))["rows"]
+    names = {row["funnel_name"] for row in ordered}
+    in_order = visit.request.query_params.get("order") != "no" and (wanted in names if wanted else bool(names))
+    # Beside a funnel in order, rows by day only tell which other funnels there are: those of everyone do.
+    daily = await read_funnels(connection, visit.tenant_id, visit.window, None, "" if in_order else by)
+    return _Read(in_order, ordered, daily["rows"], await read_choices(connection, visit.tenant_id))
 
 
 def funnel_steps(

@@ -20,6 +20,8 @@ from pipeline.clock import day_start, iso_millis
 from pipeline.statements import statement
 
 VOLUME = "event_volume_by_name"
+# Both in one message: Postgres takes several statements at once when none has parameters.
+SNAPSHOT = ";\n".join(statement(name) for name in ("api/begin_snapshot", "api/plan_with_sorts"))
 Json = dict[str, Any]
 
 
@@ -65,7 +67,7 @@ async def read_days(connection: AsyncConnection, tenant_id: str, window: Metrics
         ((written, run_ids),) = await _rows(connection, "api/daily_metrics", tenant_id, window)
         shown = await read_shown(connection, run_ids)
     days = [
-        {"day": row["day"], "metrics": {VOLUME: row["volumes"] or {}, **(row["overall"] or {})}}
+        {"day": row["day"], "metrics": {VOLUME: _sorted(row["volumes"]), **_sorted(row["overall"])}}
         for row in msgspec.json.decode(written)
     ]
     return {"no_data": not days, "days": days, **shown}
@@ -162,8 +164,7 @@ def _time(moment: datetime | None) -> str | None:
 @asynccontextmanager
 async def _snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
     async with connection.transaction():
-        await connection.execute(statement("api/begin_snapshot"))
-        await connection.execute(statement("api/plan_with_sorts"))
+        await connection.execute(SNAPSHOT, prepare=False)
         yield
 
 
@@ -175,6 +176,10 @@ async def _rows(
         {"tenant_id": tenant_id, "first_day": window.first, "last_day": window.last, **parameters},
     )
     return await cursor.fetchall()
+
+
+def _sorted(values: Json | None) -> Json:
+    return dict(sorted((values or {}).items()))
 
 
 async def _published_rows(

@@ -1,6 +1,6 @@
 -- Daily metrics of a window as JSON, and the runs that published them: a list of {day, overall: {metric name: value},
 -- volumes: {event name: events}}, where overall or volumes may be null.
--- Grain: one row; its list has an object per day with any metric, in that order.
+-- Grain: one row; its list has an object per day with any metric, in that order; the names within have none.
 -- Parameters: tenant_id text, first_day, last_day date (both included).
 WITH published AS (
     SELECT
@@ -12,10 +12,6 @@ WITH published AS (
     FROM daily_metric_rollups
     WHERE daily_metric_rollups.tenant_id = %(tenant_id)s
         AND daily_metric_rollups.day BETWEEN %(first_day)s AND %(last_day)s
-    ORDER BY
-        daily_metric_rollups.day,
-        daily_metric_rollups.metric_name COLLATE "C",
-        daily_metric_rollups.dimension_key
 ),
 
 days AS (

@@ -28,7 +28,7 @@ def group(parts: Iterable[Markup], **attributes: object) -> Markup:
 
 def points(coordinates: Iterable[tuple[float, float]]) -> str:
     """Return coordinates for a polyline, to a tenth."""
-    return " ".join(f"{_written(x)},{_written(y)}" for x, y in coordinates)
+    return " ".join([f"{x:.1f},{y:.1f}" for x, y in coordinates])
 
 
 def _written(value: object) -> str:
