@@ -84,8 +84,8 @@ def test_any_id_leaves_one_line_that_can_be_read(capfd: pytest.CaptureFixture[st
 
 def test_paths_that_are_no_routes_show_no_ids_either(capfd: pytest.CaptureFixture[str], settings: Settings) -> None:
     with served(create_app(settings)) as url:
-        httpx.get(f"{url}/v1/users/{USER}/events", verify=NO_TLS)
-        httpx.get(f"{url}/v1/metrics/summary", verify=NO_TLS)
+        httpx.get(f"{url}/v1/users/{USER}/events", timeout=30, verify=NO_TLS)
+        httpx.get(f"{url}/v1/metrics/summary", timeout=30, verify=NO_TLS)
     lines = [json.loads(text) for text in capfd.readouterr().err.splitlines()]
     assert [each["path"] for each in lines] == ["/v1/users/3c5e81b4...3cfb/events", "/v1/metrics/summary"]
 
@@ -130,8 +130,8 @@ def test_it_can_be_turned_off_and_failures_are_logged_all_the_same(
         raise KeyError(USER)
 
     with served(app) as url:
-        assert httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200
-        assert httpx.get(f"{url}/broken", verify=NO_TLS).status_code == 500
+        assert httpx.get(f"{url}/health", timeout=30, verify=NO_TLS).status_code == 200
+        assert httpx.get(f"{url}/broken", timeout=30, verify=NO_TLS).status_code == 500
     lines = [json.loads(text) for text in capfd.readouterr().err.splitlines()]
     assert [(each["event"], each["path"]) for each in lines] == [("request failed", "/broken")]
 
@@ -143,7 +143,7 @@ def test_a_log_that_nobody_can_read_fails_no_request(settings: Settings, tmp_pat
     with served(create_app(settings)) as url:
         sys.stderr = closed
         try:
-            wait_until(lambda: httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200)
+            wait_until(lambda: httpx.get(f"{url}/health", timeout=30, verify=NO_TLS).status_code == 200)
             make_logger("INFO").error("nobody reads this")
         finally:
             sys.stderr = before

@@ -117,7 +117,7 @@ def test_the_metrics_are_for_this_machine_unless_there_is_a_token(settings: Sett
             ({"authorization": "Bearer a-secret", "x-forwarded-for": "203.0.113.9"}, 200),
         ):  # fmt: skip
             headers = {name.encode(): text.encode() for name, text in given.items()}
-            assert httpx.get(f"{url}/metrics", headers=headers, verify=NO_TLS).status_code == status, given
+            assert httpx.get(f"{url}/metrics", headers=headers, timeout=30, verify=NO_TLS).status_code == status, given
 
 
 def test_the_guide_explains_every_metric_in_its_own_words() -> None:
@@ -184,9 +184,9 @@ def test_without_database_and_spool_a_process_is_alive_and_not_ready(tmp_path: P
     (tmp_path / "file").touch()
     unusable = Settings.model_validate({"database_url": None, "home": tmp_path / "file"})
     with served(create_app(unusable)) as url:
-        response = httpx.get(f"{url}/ready", verify=NO_TLS)
-        assert httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200
-        page = httpx.get(f"{url}/metrics", verify=NO_TLS).text
+        response = httpx.get(f"{url}/ready", timeout=30, verify=NO_TLS)
+        assert httpx.get(f"{url}/health", timeout=30, verify=NO_TLS).status_code == 200
+        page = httpx.get(f"{url}/metrics", timeout=30, verify=NO_TLS).text
     assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="503") >= 1
     assert value(page, "tidemark_http_request_seconds_count", route="/ready", status="5xx") == 0
     assert response.status_code == 503
@@ -239,7 +239,7 @@ def test_every_worker_shows_the_sum_and_a_dead_one_takes_only_its_gauges(
         wait_until(lambda: look(url, "tidemark_api_processes") == 2, "both workers count")
         base = health(url)
         for _ in range(40):
-            assert httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200
+            assert httpx.get(f"{url}/health", timeout=30, verify=NO_TLS).status_code == 200
         wait_until(lambda: health(url) >= base + 40, "the requests of both")
         workers = [
             child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())

@@ -37,7 +37,7 @@ def test_a_key_is_entered_and_a_request_sent(connection: psycopg.Connection, set
         served(create_app(settings)) as url,
         chromium() as browser,
         visitor(browser, url) as visit,
-        httpx.Client(base_url=url, verify=NO_TLS) as client,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
     ):
         visit.go("/api")
         form = visit.page.locator('form[data-path="/api/events"]')

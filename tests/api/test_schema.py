@@ -69,7 +69,7 @@ def test_answers_are_those_that_the_openapi_describes(
     monkeypatch.setenv("DASHBOARD_TOKEN", TOKEN)
     key = tenant_key(connection, "default")
     with server_process(database_url, tmp_path / "log") as (url, _):
-        schema = httpx.get(f"{url}/openapi.json", verify=NO_TLS).json()
+        schema = httpx.get(f"{url}/openapi.json", timeout=30, verify=NO_TLS).json()
         code, output, report = question(tmp_path, url, key, schema)
         sys.stdout.write(f"{report['test_cases']}\n")
         assert code == 0, output

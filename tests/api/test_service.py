@@ -94,7 +94,9 @@ def test_unknown_routes_and_methods_answer_in_the_error_shape(
 def test_without_a_token_protected_metrics_are_off(database_url: str) -> None:
     app = create_app(Settings.model_validate({"database_url": database_url, "dashboard_token": None}))
     with served(app) as url:
-        response = httpx.get(f"{url}/v1/metrics/daily?window_days=x", headers={"x-dashboard-token": ""}, verify=NO_TLS)
+        response = httpx.get(
+            f"{url}/v1/metrics/daily?window_days=x", headers={"x-dashboard-token": ""}, timeout=30, verify=NO_TLS
+        )
     assert (response.status_code, response.json()) == (
         503,
         {"error": "Service Unavailable", "message": "Dashboard token is not configured."},
@@ -107,7 +109,7 @@ def test_without_any_database_the_service_starts_and_says_503() -> None:
             ("/v1/assignment", {"anonymous_user_id": "u"}),
             ("/v1/events", {"anonymous_user_id": "u", "events": [event()]}),
         ):
-            response = httpx.post(url + path, json=content, verify=NO_TLS)
+            response = httpx.post(url + path, json=content, timeout=30, verify=NO_TLS)
             assert response.status_code == 503
             assert response.headers["retry-after"].isdigit()
 
@@ -146,7 +148,7 @@ def test_the_unexpected_is_a_500_without_details_and_logged(
         raise KeyError(USER)
 
     with served(app) as url:
-        response = httpx.get(f"{url}/broken", verify=NO_TLS)
+        response = httpx.get(f"{url}/broken", timeout=30, verify=NO_TLS)
     assert response.status_code == 500
     assert response.json()["error"] == "Internal Server Error"
     assert "KeyError" not in response.text

@@ -101,7 +101,7 @@ def test_with_a_frozen_database_they_end_in_the_spool_and_the_next_start_deliver
     requests = [[str(uuid.uuid4()) for _ in range(5)] for _ in range(32)]
     with server_process(own_database, tmp_path / "log") as (url, process):
         first = [str(uuid.uuid4())]
-        assert httpx.post(f"{url}/v1/events", content=body(*first), verify=NO_TLS).status_code == 200
+        assert httpx.post(f"{url}/v1/events", content=body(*first), timeout=30, verify=NO_TLS).status_code == 200
         postgres.freeze()
         try:
             answers = asyncio.run(stop_while_waiting(url, process, ServerLog(tmp_path / "log"), requests, lambda: None))

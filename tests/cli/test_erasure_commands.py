@@ -107,7 +107,7 @@ def test_grep_finds_nothing_afterwards(home: Path) -> None:
             assert files_with(USER, home) == []
             assert files_with(OTHER, home) != []
             assert connection.execute("SELECT count(*) FROM event_logs").fetchone() == (41,)
-            assert httpx.get(f"{api}/ready", verify=NO_TLS).json()["ready"]
+            assert httpx.get(f"{api}/ready", timeout=30, verify=NO_TLS).json()["ready"]
             live(api, OTHER)  # everything goes on
     assert files_with(USER, home) == []
     assert log.read_text() == f"an id in a log: {'*' * len(USER)}.\n"

@@ -49,7 +49,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
 def test_a_signal_stops_every_process(folder: Path, number: int) -> None:
     process = start(folder)
     process.send_signal(number)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert (folder / "stopped").exists()
     assert marked_processes(folder / "run") == []
 
@@ -73,7 +73,7 @@ def test_after_kill_9_the_next_start_stops_the_leftovers_and_works(folder: Path)
     now = {one.pid for one in marked_processes(folder / "run")}
     assert not before & now
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     assert marked_processes(folder / "run") == []
 
 
@@ -82,7 +82,7 @@ def test_a_crashed_child_is_started_again(folder: Path) -> None:
     wait_until(lambda: "crashed as asked" in (folder / "logs/back.log").read_text(), "the child has crashed")
     wait_until(lambda: len(marked_processes(folder / "run")) == 3, "the child runs again")
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_the_children_of_a_killed_child_go_before_it_starts_again(folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_children_of_a_killed_child_go_before_it_starts_again(folder: Path) 
     wait_until(lambda: not grandchild.is_running(), "the old grandchild is gone")
     wait_until(lambda: len(marked_processes(folder / "run")) == 3, "the child runs again")
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=60)
 
 
 def test_a_second_signal_does_not_wait_for_a_child_that_ignores_the_first(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_an_operator_makes_a_tenant_and_its_key_which_opens_the_door_until_it_is
     connection: psycopg.Connection, settings: Settings
 ) -> None:
     operator = tenant_key(connection, "default")
-    with served(create_app(settings)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with served(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         headers = key_header(operator)
         made = client.post("/api/admin/tenants", json={"id": "acme", "name": "Acme"}, headers=headers)
         assert (made.status_code, made.json()["id"], made.json()["hotDays"]) == (201, "acme", None)
@@ -52,7 +52,7 @@ def test_an_operator_makes_a_tenant_and_its_key_which_opens_the_door_until_it_is
 def test_an_admin_of_one_tenant_reaches_no_other(connection: psycopg.Connection, settings: Settings) -> None:
     ann, bob = tenant_key(connection, "ann"), tenant_key(connection, "bob")
     bobs_id = bob.rpartition("-")[0]
-    with served(create_app(settings)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with served(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         headers = key_header(ann)
         assert {key["tenant"] for key in client.get("/api/admin/keys", headers=headers).json()["keys"]} == {"ann"}
         attempts = [
@@ -74,7 +74,7 @@ def test_an_admin_of_one_tenant_reaches_no_other(connection: psycopg.Connection,
 def test_terms_change_as_asked_and_nothing_else(connection: psycopg.Connection, settings: Settings) -> None:
     operator = tenant_key(connection, "default")
     tenant_key(connection, "acme", limited=True)
-    with served(create_app(settings)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with served(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
 
         def change(content: object) -> httpx.Response:
             return client.patch("/api/admin/tenants/acme", json=content, headers=key_header(operator))
@@ -98,7 +98,7 @@ def test_terms_change_as_asked_and_nothing_else(connection: psycopg.Connection, 
 
 def test_impossible_keys_are_refused_with_the_reason(connection: psycopg.Connection, settings: Settings) -> None:
     operator = tenant_key(connection, "default")
-    with served(create_app(settings)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with served(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         for content, status in (
             ({}, 400), ({"scopes": []}, 400), ({"scopes": ["root"]}, 400), ({"scopes": "read"}, 400),
             ({"scopes": ["read"], "tenant": "nobody"}, 404), ({"scopes": ["read"], "expiresInDays": 0}, 400),

@@ -22,7 +22,10 @@ def test_only_pages_that_the_keys_own_tenant_admits_may_read_answers(
 ) -> None:
     ann, bob = tenant_key(connection, "ann"), tenant_key(connection, "bob")
     update_tenant(connection, "ann", cors_origins=[SHOP])
-    with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
 
         def allowed(key: str, origin: str) -> str | None:
             answer = client.post("/api/events", json=EVENT, headers={**key_header(key), "origin": origin})
@@ -41,7 +44,10 @@ def test_only_pages_that_the_keys_own_tenant_admits_may_read_answers(
 def test_a_browser_is_told_beforehand_what_it_may_send(connection: psycopg.Connection, settings: Settings) -> None:
     tenant_key(connection, "ann")
     update_tenant(connection, "ann", cors_origins=[SHOP])
-    with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         for path in ("/api/events", "/v1/events", "/event", "/api/experiments/1"):
             answer = client.options(path, headers={**PREFLIGHT, "origin": SHOP})
             assert answer.status_code == 204
@@ -53,7 +59,10 @@ def test_a_browser_is_told_beforehand_what_it_may_send(connection: psycopg.Conne
 
 
 def test_by_default_no_page_may_call(settings: Settings) -> None:
-    with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         answer = client.post("/v1/assignment", json={"anonymous_user_id": "u"}, headers={"origin": SHOP})
         assert answer.status_code == 200
         assert "access-control-allow-origin" not in answer.headers

@@ -163,7 +163,10 @@ def test_no_endpoint_shows_a_tenant_what_is_anothers(
         "/v1/metrics/funnels?funnel_name=funnel_bob", "/v1/metrics/funnels/ordered?funnel_name=funnel_bob",
         "/v1/metrics/retention", "/stats?site_id=shop_bob", "/api/analytics/summary?experimentId=exp_bob",
     ]  # fmt: skip
-    with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         for query in queries:
             answer = client.get(query, headers=key_header(two_tenants["ann"]))
             assert answer.status_code == 200, (query, answer.text)

@@ -29,7 +29,7 @@ EVENT = {"userId": "u", "eventType": "CLICK"}
 
 
 def post(url: str, key: str, content: object = EVENT) -> httpx.Response:
-    return httpx.post(f"{url}/api/events", json=content, headers=key_header(key), verify=NO_TLS)
+    return httpx.post(f"{url}/api/events", json=content, headers=key_header(key), timeout=30, verify=NO_TLS)
 
 
 def test_a_key_is_required_and_must_be_known(connection: psycopg.Connection, settings: Settings) -> None:
@@ -38,16 +38,18 @@ def test_a_key_is_required_and_must_be_known(connection: psycopg.Connection, set
     with served(create_app(settings)) as url:
         assert post(url, key).status_code == 201
         for wrong in ("", "x", key_id, f"{key_id}-", f"{key_id}-{secret[:-1]}", f"{key}0", f"-{secret}", "é"):
-            answer = httpx.post(f"{url}/api/events", json=EVENT, headers={"x-api-key": wrong.encode()}, verify=NO_TLS)
+            answer = httpx.post(
+                f"{url}/api/events", json=EVENT, headers={"x-api-key": wrong.encode()}, timeout=30, verify=NO_TLS
+            )
             assert answer.status_code == 401, wrong
             assert answer.json() == {
                 "statusCode": 401,
                 "message": "The API key is unknown, expired or revoked.",
                 "error": "Unauthorized",
             }
-        without = httpx.post(f"{url}/api/events", json=EVENT, verify=NO_TLS)
+        without = httpx.post(f"{url}/api/events", json=EVENT, timeout=30, verify=NO_TLS)
         assert (without.status_code, without.json()["statusCode"]) == (401, 401)
-        assert httpx.get(f"{url}/api/health", verify=NO_TLS).status_code == 200
+        assert httpx.get(f"{url}/api/health", timeout=30, verify=NO_TLS).status_code == 200
 
 
 def test_a_key_allows_what_its_scopes_say_and_nothing_else(connection: psycopg.Connection, settings: Settings) -> None:
@@ -72,7 +74,10 @@ def test_a_key_allows_what_its_scopes_say_and_nothing_else(connection: psycopg.C
         ],
         "admin": [("GET", "/api/admin/keys", None)],
     }
-    with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         for wanted, asked in requests.items():
             for method, path, content in asked:
                 for scope, key in keys.items():
@@ -87,9 +92,17 @@ def test_without_a_key_the_contracts_endpoints_act_for_the_default_tenant(
     key = tenant_key(connection, "acme")
     batch = {"anonymous_user_id": "u", "events": [event()]}
     with served(create_app(settings, lambda: NOW)) as url:
-        assert httpx.post(f"{url}/v1/events", json=batch, verify=NO_TLS).status_code == 200
-        assert httpx.post(f"{url}/v1/events", json=batch, headers=key_header(key), verify=NO_TLS).status_code == 200
-        assert httpx.post(f"{url}/v1/events", json=batch, headers=key_header("wrong"), verify=NO_TLS).status_code == 401
+        assert httpx.post(f"{url}/v1/events", json=batch, timeout=30, verify=NO_TLS).status_code == 200
+        assert (
+            httpx.post(f"{url}/v1/events", json=batch, headers=key_header(key), timeout=30, verify=NO_TLS).status_code
+            == 200
+        )
+        assert (
+            httpx.post(
+                f"{url}/v1/events", json=batch, headers=key_header("wrong"), timeout=30, verify=NO_TLS
+            ).status_code
+            == 401
+        )
     stored = connection.execute("SELECT tenant_id, count(*) FROM event_logs GROUP BY 1 ORDER BY 1").fetchall()
     assert stored == [("acme", 1), ("default", 1)]
 
@@ -104,7 +117,10 @@ def test_a_key_may_be_required_everywhere(connection: psycopg.Connection, settin
         ("GET", "/stats?site_id=s", None),
         ("GET", "/v1/metrics/summary", None),
     ]
-    with served(create_app(required, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(required, lambda: NOW)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         for method, path, content in requests:
             assert client.request(method, path, json=content).status_code == 401, path
             assert client.request(method, path, json=content, headers=key_header(key)).status_code < 300, path

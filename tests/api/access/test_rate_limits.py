@@ -34,7 +34,7 @@ def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(
     key = tenant_key(connection, "acme", limited=True)
     update_tenant(connection, "acme", rate_limits={"events": 0.1})
     with served(create_app(settings)) as url:
-        send = {"url": f"{url}/api/events", "json": EVENT, "headers": key_header(key), "verify": NO_TLS}
+        send = {"url": f"{url}/api/events", "json": EVENT, "headers": key_header(key), "timeout": 30, "verify": NO_TLS}
         first = httpx.post(**send)
         assert first.status_code == 201
         assert first.headers["ratelimit-remaining"] == "0"
@@ -53,7 +53,7 @@ def test_every_endpoint_and_every_tenant_has_a_bucket_of_its_own(
     keys = [tenant_key(connection, tenant, limited=True) for tenant in ("ann", "bob")]
     for tenant in ("ann", "bob"):
         update_tenant(connection, tenant, rate_limits={"events": 0.01, "analytics": 0.01})
-    with served(create_app(settings)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with served(create_app(settings)) as url, httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client:
         for key in keys:
             headers = key_header(key)
             assert client.post("/api/events", json=EVENT, headers=headers).status_code == 201
@@ -82,7 +82,7 @@ def test_two_workers_share_a_tenants_rate(connection: psycopg.Connection, databa
     key = tenant_key(connection, "acme", limited=True)
     update_tenant(connection, "acme", rate_limits={"events": 2})
     with server_process(database_url, tmp_path / "log", workers=2) as (url, _):
-        wait_until(lambda: httpx.get(f"{url}/health", verify=NO_TLS).status_code == 200)
+        wait_until(lambda: httpx.get(f"{url}/health", timeout=30, verify=NO_TLS).status_code == 200)
         started = time.monotonic()
         statuses = asyncio.run(flood(url, key, 4.0, 8))
         seconds = time.monotonic() - started

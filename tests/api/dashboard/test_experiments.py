@@ -61,7 +61,9 @@ def many(world: World, keys: dict[str, str]) -> Iterator[None]:
 
 
 def api(world: World, key: str, place: str, **parameters: Any) -> httpx.Response:
-    return httpx.get(f"{world.url}/api/experiments{place}", params=parameters, headers=key_header(key), verify=NO_TLS)
+    return httpx.get(
+        f"{world.url}/api/experiments{place}", params=parameters, headers=key_header(key), timeout=30, verify=NO_TLS
+    )
 
 
 def listed(world: World, key: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -184,7 +186,7 @@ def test_users_and_rates_are_the_published_ones_of_complete_days(world: World) -
 
 def test_the_metrics_of_the_page_are_the_endpoints(world: World, keys: dict[str, str]) -> None:
     answer = httpx.get(f"{world.url}/v1/metrics/experiments", params={"experiment_id": "exp", "window_days": 28},
-                       headers=key_header(keys["read"]), verify=NO_TLS)  # fmt: skip
+                       headers=key_header(keys["read"]), timeout=30, verify=NO_TLS)  # fmt: skip
     series = answer.json()["experiments"][0]["series"]
     client = world.client()
     for name in ("users_assigned", "users_active_d1", "sessions_submitted_d7"):

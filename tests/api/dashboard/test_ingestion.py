@@ -90,7 +90,7 @@ def test_lateness_is_counted_from_the_events(lived: World) -> None:
 
 def test_lag_and_volume_are_those_of_the_metrics_endpoints(lived: World) -> None:
     answer = httpx.get(f"{lived.url}/v1/metrics/daily", params={"window_days": 28},
-                       headers={"x-dashboard-token": TOKEN}, verify=NO_TLS)  # fmt: skip
+                       headers={"x-dashboard-token": TOKEN}, timeout=30, verify=NO_TLS)  # fmt: skip
     days = {row["day"]: row["metrics"] for row in answer.json()["days"]}
     client = lived.client()
     for row in csv_rows(client.get("/ingestion?csv=lag")):
@@ -242,7 +242,7 @@ def test_days_and_versions_are_those_of_the_lake(lived: World) -> None:
 def test_runs_are_those_of_the_api_page_by_page(lived: World) -> None:
     def runs(**parameters: str) -> list[dict[str, Any]]:
         answer = httpx.get(f"{lived.url}/v1/runs", params={**parameters, "limit": "200"},
-                           headers={"x-dashboard-token": TOKEN}, verify=NO_TLS)  # fmt: skip
+                           headers={"x-dashboard-token": TOKEN}, timeout=30, verify=NO_TLS)  # fmt: skip
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["runs"]
         return found

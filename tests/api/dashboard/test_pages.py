@@ -26,7 +26,9 @@ PAGES = ("/overview", "/funnels", "/retention", "/metrics-catalogue")
 
 def api(world: World, path: str, *, days: int = 28, key: str | None = None) -> Any:
     headers = {"x-dashboard-token": TOKEN} if key is None else key_header(key)
-    answer = httpx.get(f"{world.url}/v1/metrics/{path}", params={"window_days": days}, headers=headers, verify=NO_TLS)
+    answer = httpx.get(
+        f"{world.url}/v1/metrics/{path}", params={"window_days": days}, headers=headers, timeout=30, verify=NO_TLS
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -200,7 +202,7 @@ def test_pooled_retention_is_of_complete_cohorts(world: World, variant: str | No
 
 def test_the_catalogue_is_one_text_for_api_page_and_tooltips(world: World) -> None:
     client = world.client()
-    metrics = httpx.get(f"{world.url}/v1/metrics/catalogue", verify=NO_TLS).json()["metrics"]
+    metrics = httpx.get(f"{world.url}/v1/metrics/catalogue", timeout=30, verify=NO_TLS).json()["metrics"]
     page = client.get("/metrics-catalogue")
     rows = csv_rows(client.get("/metrics-catalogue?csv=catalogue"))
     assert [row["name"] for row in rows] == [metric["name"] for metric in metrics]
@@ -296,7 +298,10 @@ def test_the_pill_tells_fresh_late_and_failed_apart(world: World) -> None:
 
 def test_a_page_fails_as_a_page_when_the_database_is_away() -> None:
     settings = Settings.model_validate({"database_url": None, "dashboard_token": TOKEN})
-    with served(create_app(settings, lambda: NOON)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+    with (
+        served(create_app(settings, lambda: NOON)) as url,
+        httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+    ):
         client.post("/login", data={"token": TOKEN})
         answer = client.get("/overview")
         assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")

@@ -125,7 +125,9 @@ def test_a_change_rests_on_both_windows(lived: World) -> None:
 def test_the_panel_of_a_run_is_its_record(lived: World) -> None:
     client = lived.client()
     shown = csv_rows(client.get("/lake?csv=runs"))[0]
-    answer = httpx.get(f"{lived.url}/v1/runs/{shown['run_id']}", headers={"x-dashboard-token": TOKEN}, verify=NO_TLS)
+    answer = httpx.get(
+        f"{lived.url}/v1/runs/{shown['run_id']}", headers={"x-dashboard-token": TOKEN}, timeout=30, verify=NO_TLS
+    )
     run = answer.json()
     panel = client.get(f"/provenance/run?id={shown['run_id']}").text
     for text in (run["run_id"], f"./tidemark verify {run['run_id']}", run["code_version"], *run["engines"].values()):

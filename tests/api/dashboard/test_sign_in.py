@@ -169,7 +169,7 @@ def test_no_cookie_but_ours_is_a_session(world: World) -> None:
     forged += ["", ".", "x.y", content, f"{content}.", f".{signature}", f"{content}.{signature[:-1]}"]
     forged += [f"{content}.{signature}x", f"{base64.urlsafe_b64encode(b'[' * 400).decode()}.{signature}", "a" * 5_000]
     for cookie in forged:
-        answer = httpx.get(f"{world.url}/overview", headers={"cookie": f"{COOKIE}={cookie}"}, verify=NO_TLS)
+        answer = httpx.get(f"{world.url}/overview", headers={"cookie": f"{COOKIE}={cookie}"}, timeout=30, verify=NO_TLS)
         assert answer.status_code == 303, cookie
     assert client.get("/overview").status_code == 200
 
@@ -315,12 +315,12 @@ def test_a_link_and_its_session_hold_for_all_worker_processes(
     with server_process(database_url, tmp_path / "log", workers=2) as (url, parent):
         processes = psutil.Process(parent.pid)
         link = make_link(tmp_path, url)
-        answers = [httpx.get(link, verify=NO_TLS).status_code for _ in range(6)]
+        answers = [httpx.get(link, timeout=30, verify=NO_TLS).status_code for _ in range(6)]
         assert sorted(answers) == [303, *[401] * 5]
-        cookie = httpx.get(make_link(tmp_path, url), verify=NO_TLS).headers["set-cookie"].split(";")[0]
+        cookie = httpx.get(make_link(tmp_path, url), timeout=30, verify=NO_TLS).headers["set-cookie"].split(";")[0]
         # Each request comes on a connection of its own; which of the processes takes it is chance.
         for _ in range(20):
-            answer = httpx.get(f"{url}/metrics-catalogue", headers={"cookie": cookie}, verify=NO_TLS)
+            answer = httpx.get(f"{url}/metrics-catalogue", headers={"cookie": cookie}, timeout=30, verify=NO_TLS)
             assert answer.status_code == 200
         assert len([child for child in processes.children() if "spawn_main" in " ".join(child.cmdline())]) == 2
 

@@ -45,7 +45,10 @@ def test_everything_works_for_an_owner_who_is_no_superuser(owned_database: str, 
     with psycopg.connect(owned_database, autocommit=True) as connection:
         assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
         keys = {tenant: tenant_key(connection, tenant) for tenant in ("ann", "bob")}
-        with served(create_app(settings, lambda: NOW)) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+        with (
+            served(create_app(settings, lambda: NOW)) as url,
+            httpx.Client(base_url=url, timeout=30, verify=NO_TLS) as client,
+        ):
             for tenant, key in keys.items():
                 batch = {"anonymous_user_id": tenant, "events": [event(event_id=str(uuid.uuid4())), {}]}
                 answer = client.post("/v1/events", json=batch, headers=key_header(key))
