@@ -8,7 +8,7 @@ from collections.abc import Callable
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 
 
-def wait_until(condition: Callable[[], object], what: str = "the condition", seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], what: str = "the condition", seconds: float = 60.0) -> None:
     """Return as soon as the condition holds. Raises TimeoutError, naming `what`, at the deadline.
 
     Between two looks it pauses for four times as long as a look took: most of the time is for what is waited for.

@@ -65,7 +65,7 @@ class Visitor:
 def visitor(browser: Browser, url: str, **options: Any) -> Iterator[Visitor]:
     """Open a tab; at the end nothing may have been logged as an error, blocked, or asked of another host."""
     context = browser.new_context(**{"viewport": LAPTOP, **options})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     found = Visitor(page, url)
     if options.get("java_script_enabled", True):
