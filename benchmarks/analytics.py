@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import psycopg
+from psycopg import sql
 
 from benchmarks.ingest_system import System, started_system
 from benchmarks.rollups import machine
@@ -185,7 +186,8 @@ def new_event(chance: random.Random, source: str) -> EventRow:
 
 def size_of(connection: psycopg.Connection, table: str) -> tuple[int, int]:
     """Return the rows of a table of `TABLES`, and its bytes with indexes."""
-    found = connection.execute(f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}".encode()).fetchone()
+    query = sql.SQL("SELECT count(*), pg_total_relation_size(%s::regclass) FROM {}").format(sql.Identifier(table))
+    found = connection.execute(query, [table]).fetchone()
     assert found is not None
     return int(found[0]), int(found[1])
 

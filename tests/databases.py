@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from psycopg import sql
 
 from cli.embedded_postgres import EmbeddedPostgres
 from pipeline.migrations import migrate
@@ -59,7 +60,7 @@ def cloned_database(server: str) -> str:
     """
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, TEMPLATE))))
     return f"{server}/{name}"
 
 
@@ -71,7 +72,8 @@ def migrated_database(server: str) -> Iterator[str]:
         yield url
     finally:
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)".encode())
+            name = sql.Identifier(url.rsplit("/", 1)[1])
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ async def _page(request: Request, experiment_id: str) -> Response:
         done=found.done,
         said=TOLD.get(request.query_params.get("said", "")),
         rate=RATE,
-        ask_users=lambda variant_id=None: ask_users(visit, experiment_id, variant_id),
+        ask_users=partial(ask_users, visit, experiment_id),
         ask_rate=ask(RATE, days=visit.window.days, experiment=experiment_id),
         bars={row.group.key: bar(row.actual_share or 0.0, color=row.group.color) for row in plan.rows},
     )

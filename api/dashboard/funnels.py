@@ -69,7 +69,6 @@ async def funnels(request: Request) -> Response:
     funnel = wanted or (names[0] if names else "")
     if wanted and wanted not in names:
         raise ApiError(404, "Nothing is published for this funnel in the window.")
-    ordered_names = {row["funnel_name"] for row in found.ordered}
     in_order = found.in_order
     figures = funnel_figures(found.ordered, found.daily, funnel, experiment, in_order=in_order)
     steps = funnel_steps(visit, figures, funnel, experiment, in_order=in_order)
@@ -84,7 +83,7 @@ async def funnels(request: Request) -> Response:
         names=names,
         funnel=funnel,
         in_order=in_order,
-        has_order=funnel in ordered_names,
+        has_order=any(row["funnel_name"] == funnel for row in found.ordered),
         choices=found.choices,
         experiment=experiment,
         steps=steps,

@@ -61,51 +61,6 @@ CREATE TABLE experiment_versions (
     PRIMARY KEY (tenant_id, experiment_id, version)
 );
 
-INSERT INTO experiment_versions (tenant_id, experiment_id, version, variants, since)
-SELECT
-    experiments.tenant_id,
-    experiments.experiment_id,
-    1,
-    coalesce(
-        jsonb_agg(
-            jsonb_build_object(
-                'key', experiment_variants.variant_id,
-                'name', experiment_variants.variant_name,
-                'weight', experiment_variants.weight,
-                'isControl', experiment_variants.is_control,
-                'config', experiment_variants.config_override
-            )
-            ORDER BY experiment_variants.position, experiment_variants.variant_id
-        ) FILTER (WHERE experiment_variants.variant_id IS NOT NULL),
-        '[]'
-    ),
-    min(experiments.created_at)
-FROM experiments
-LEFT JOIN experiment_variants
-    ON experiment_variants.tenant_id = experiments.tenant_id
-    AND experiment_variants.experiment_id = experiments.experiment_id
-GROUP BY
-    experiments.tenant_id,
-    experiments.experiment_id;
-
--- Who changed what, and when. `revision` is the experiment's after the change, `changes` {field: {before, after}},
--- `note` what follows from it. One row per change; a change that is tried again has the same change_id.
-CREATE TABLE experiment_changes (
-    tenant_id text NOT NULL REFERENCES tenants,
-    experiment_id text COLLATE "C" NOT NULL,
-    revision bigint NOT NULL,
-    change_id uuid NOT NULL UNIQUE,
-    changed_at timestamptz NOT NULL DEFAULT now(),
-    changed_by text NOT NULL,
-    version integer NOT NULL,
-    changes jsonb NOT NULL,
-    note text,
-    PRIMARY KEY (tenant_id, experiment_id, revision)
-);
-
-CALL scope_by_tenant('experiment_versions');
-CALL scope_by_tenant('experiment_changes', 'SELECT, INSERT');
-
 -- The variants of an experiment as a JSON list, in the order they were given.
 CREATE FUNCTION variants_of_experiment(of_tenant text, of_experiment text) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
@@ -127,3 +82,30 @@ FROM experiment_variants
 WHERE experiment_variants.tenant_id = of_tenant
     AND experiment_variants.experiment_id = of_experiment
 $$;
+
+INSERT INTO experiment_versions (tenant_id, experiment_id, version, variants, since)
+SELECT
+    experiments.tenant_id,
+    experiments.experiment_id,
+    1,
+    variants_of_experiment(experiments.tenant_id, experiments.experiment_id),
+    experiments.created_at
+FROM experiments;
+
+-- Who changed what, and when. `revision` is the experiment's after the change, `changes` {field: {before, after}},
+-- `note` what follows from it. One row per change; a change that is tried again has the same change_id.
+CREATE TABLE experiment_changes (
+    tenant_id text NOT NULL REFERENCES tenants,
+    experiment_id text COLLATE "C" NOT NULL,
+    revision bigint NOT NULL,
+    change_id uuid NOT NULL UNIQUE,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    changed_by text NOT NULL,
+    version integer NOT NULL,
+    changes jsonb NOT NULL,
+    note text,
+    PRIMARY KEY (tenant_id, experiment_id, revision)
+);
+
+CALL scope_by_tenant('experiment_versions');
+CALL scope_by_tenant('experiment_changes', 'SELECT, INSERT');

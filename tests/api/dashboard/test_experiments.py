@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pipeline.access.keys import id_of_key
@@ -57,7 +58,8 @@ def many(world: World, keys: dict[str, str]) -> Iterator[None]:
         )
     yield
     for table in ("experiment_variants", "experiment_changes", "experiment_versions", "experiments"):
-        world.connection.execute(f"DELETE FROM {table} WHERE experiment_id LIKE 'many_%'".encode())
+        query = sql.SQL("DELETE FROM {} WHERE experiment_id LIKE 'many_%%'").format(sql.Identifier(table))
+        world.connection.execute(query, ())
 
 
 def api(world: World, key: str, place: str, **parameters: Any) -> httpx.Response:

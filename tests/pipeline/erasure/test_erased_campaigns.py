@@ -26,9 +26,9 @@ from tests.databases import migrated_database
 from tests.makers import NOW
 from tests.pipeline.erasure.erasure_world import World
 from tests.pipeline.ingestion.campaign_world import (
-    TABLES,
     assert_exact,
     campaign_event,
+    empty,
     random_event,
     read_counts,
     read_facts,
@@ -59,7 +59,7 @@ def test_counts_equal_those_of_the_events_that_are_left(
     module_connection: psycopg.Connection, seed: int, days: int, erased: int
 ) -> None:
     connection, chance = module_connection, random.Random(seed)
-    connection.execute(f"TRUNCATE event_logs, removed_event_ids, removed_events, ingestion_ledger, {TABLES}".encode())
+    empty(connection, "event_logs", "removed_event_ids", "removed_events", "ingestion_ledger")
     for number in range(erased):
         store(connection, [random_event(chance, tenants=2, users=4, days=days) for _ in range(30)])
         settle_now(connection, Person("default", f"user_{number}"))

@@ -10,6 +10,7 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from pipeline.ingestion.event_store import EventRow
 from pipeline.statements import statement
@@ -21,7 +22,13 @@ Counts = dict[str, tuple[int, int, int, int]]
 Fact = tuple[str, str, str, date, str, bool]
 
 TODAY = NOW.date()
-TABLES = "campaign_counts, campaign_user_days, campaign_writers"
+TABLES = ("campaign_counts", "campaign_user_days", "campaign_writers")
+
+
+def empty(connection: psycopg.Connection, *others: str) -> None:
+    """Begin anew: with empty TABLES, and with other empty tables."""
+    names = sql.SQL(", ").join(map(sql.Identifier, (*TABLES, *others)))
+    connection.execute(sql.SQL("TRUNCATE {}").format(names))
 
 
 def campaign_event(number: int = 0, **fields: Any) -> EventRow:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from pipeline.database import APP_ROLE, connect
 from pipeline.imports.run import import_file
@@ -26,6 +27,7 @@ from tests.pipeline.ingestion.campaign_world import (
     TODAY,
     assert_exact,
     campaign_event,
+    empty,
     random_event,
     read_counts,
     read_facts,
@@ -192,8 +194,8 @@ def test_the_application_counts_for_the_tenants_in_its_scope_and_sees_no_others(
         store(app, [campaign_event(3, user_id="bob"), on(4, 3)])
         assert read_counts(app)[""] == (3, 0, 2, 0)
         assert read_counts(app, tenant_id="other") == {}
-        for table in TABLES.split(", "):
-            found = app.execute(f"SELECT DISTINCT tenant_id FROM {table}".encode()).fetchall()
+        for table in TABLES:
+            found = app.execute(sql.SQL("SELECT DISTINCT tenant_id FROM {}").format(sql.Identifier(table))).fetchall()
             assert found == [("default",)], table
     assert_exact(connection, random.Random(5))
 
@@ -217,7 +219,7 @@ def test_counts_equal_those_of_the_events_over_any_range(
     module_connection: psycopg.Connection, chance: random.Random, groups: list[int], users: int, days: int
 ) -> None:
     connection, ids = module_connection, chance.choice((0, 60))
-    connection.execute(f"TRUNCATE event_logs, ingestion_ledger, {TABLES}".encode())
+    empty(connection, "event_logs", "ingestion_ledger")
     for size in groups:
         store(connection, [random_event(chance, tenants=2, users=users, days=days, ids=ids) for _ in range(size)])
     assert_exact(connection, chance)

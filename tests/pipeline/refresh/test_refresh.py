@@ -20,6 +20,7 @@ import pytest
 from deltalake import CommitProperties, Transaction, write_deltalake
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from pipeline.database import connect
 from pipeline.lake.compaction import compact
@@ -159,7 +160,8 @@ class Story:
         wanted = expected(self.history(), days.first, days.last, self.as_of)
         for table in (job_named(job).table for job in JOBS):
             # Days that are too old to be computed keep what was published: they are no part of the comparison.
-            self.world.connection.execute(f"DELETE FROM {table} WHERE day < %s".encode(), [days.first])
+            query = sql.SQL("DELETE FROM {} WHERE day < %s").format(sql.Identifier(table))
+            self.world.connection.execute(query, [days.first])
         self.world.assert_published(wanted)
 
     def assert_equal(self) -> None:
