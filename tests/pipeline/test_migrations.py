@@ -53,6 +53,32 @@ def test_a_failing_migration_leaves_no_trace(empty_database: str, connection: ps
     assert migrate(empty_database) == []
 
 
+def test_experiments_of_before_versions_have_a_first_one(empty_database: str, connection: psycopg.Connection) -> None:
+    known = read_migrations()
+    before = next(number for number, migration in enumerate(known) if migration.name == "0017_experiment_management")
+    migrate(empty_database, known[:before])
+    connection.execute(
+        "INSERT INTO experiments (experiment_id, status, created_at) VALUES"
+        " ('old', 'RUNNING', '2026-01-01Z'), ('empty', 'DRAFT', '2026-01-02Z')"
+    )
+    connection.execute(
+        "INSERT INTO experiment_variants (experiment_id, variant_id, variant_name, is_control, weight) VALUES"
+        " ('old', 'b', 'Blue', false, 3), ('old', 'a', 'Grey', true, 1)"
+    )
+    migrate(empty_database)
+    found = connection.execute(
+        "SELECT experiment_id, version, variants, since = '2026-01-01Z'::timestamptz FROM experiment_versions"
+        " ORDER BY experiment_id"
+    ).fetchall()
+    assert found == [
+        ("empty", 1, [], False),
+        ("old", 1, [
+            {"key": "a", "name": "Grey", "weight": 1, "isControl": True, "config": {}},
+            {"key": "b", "name": "Blue", "weight": 3, "isControl": False, "config": {}},
+        ], True),
+    ]  # fmt: skip
+
+
 def test_refuses_a_gap_and_a_wrong_name(tmp_path: Path) -> None:
     (tmp_path / "0002_second.sql").write_text("SELECT 1")
     with pytest.raises(MigrationError, match="expected number 0001"):
